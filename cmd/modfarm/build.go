@@ -1,0 +1,230 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/modfarm/modfarm/client"
+	"github.com/modfarm/modfarm/module"
+)
+
+func newBuild(lookup lookupFunc) *cobra.Command {
+	cmd := &cobra.Command{Use: "build", Short: "Start builds, watch and cancel them"}
+	cmd.AddCommand(newBuildStart(lookup), newBuildList(lookup), newBuildLogs(lookup), newBuildCancel(lookup))
+	return cmd
+}
+
+// startFlags say what to build.
+type startFlags struct {
+	farm                          farmFlags
+	manifest, version, ref        string
+	workdir, distro, tokenVarName string
+	platforms                     []string
+	wait, json                    bool
+}
+
+func (f *startFlags) add(flags *pflag.FlagSet) {
+	f.farm.add(flags)
+	flags.StringVar(&f.manifest, "module", "meta.json", "the module's meta.json")
+	flags.StringVar(&f.version, "version", "", "version to publish; without one the build publishes nothing")
+	flags.StringVar(&f.ref, "ref", "", "tag, branch or commit (default v and the version, or main)")
+	flags.StringVar(&f.workdir, "workdir", ".", "folder of meta.json in the repository")
+	flags.StringVar(&f.distro, "distro", "", "Debian release to build on (default the one of meta.json)")
+	flags.StringVar(&f.tokenVarName, "token-env", "", "environment variable with a token that may read the repository")
+	flags.StringSliceVar(&f.platforms, "platforms", nil, "platforms to build (default build.arch of meta.json)")
+	flags.BoolVar(&f.wait, "wait", false, "stay until the build has ended, showing its log")
+	flags.BoolVar(&f.json, "json", false, "print the build as JSON, with --wait at its end, instead of its id")
+}
+
+// request reads meta.json and the flags; mistakes in flags come all at once.
+func (f *startFlags) request(lookup lookupFunc) (client.BuildRequest, error) {
+	manifest, err := readManifest(f.manifest)
+	if err != nil {
+		return client.BuildRequest{}, err
+	}
+	r := client.BuildRequest{
+		Module: manifest.ID, Repo: manifest.URL, Ref: f.ref, Workdir: f.workdir,
+		Distro: cmp.Or(f.distro, manifest.Build.Distro), Platforms: manifest.Build.Arch,
+	}
+	var faults []error
+	if r.Repo == "" {
+		faults = append(faults, fmt.Errorf("%s: url is empty: write the repository's https address there", f.manifest))
+	}
+	if f.version != "" {
+		r.Version, err = module.ParseTag(f.version)
+		faults = append(faults, err)
+	}
+	if r.Ref == "" {
+		r.Ref = "main"
+		if !r.Version.IsZero() {
+			r.Ref = "v" + r.Version.String()
+		}
+	}
+	if f.tokenVarName != "" {
+		if r.Token, _ = lookup(f.tokenVarName); r.Token == "" {
+			faults = append(faults, fmt.Errorf("--token-env: %s is not in the environment", f.tokenVarName))
+		}
+	}
+	if len(f.platforms) > 0 {
+		r.Platforms = nil
+		for _, name := range f.platforms {
+			p, err := module.ParsePlatform(name)
+			faults = append(faults, err)
+			r.Platforms = append(r.Platforms, p)
+		}
+	}
+	if err := errors.Join(faults...); err != nil {
+		return r, usageError{err}
+	}
+	return r, nil
+}
+
+func newBuildStart(lookup lookupFunc) *cobra.Command {
+	var f startFlags
+	cmd := &cobra.Command{
+		Use:   "start",
+		Short: "Build a module's repository, and publish it where a version is given",
+		Long: `Build the repository that meta.json's url names, at --ref, for every platform.
+Without --version the build publishes nothing. A build of a version that is under
+way or published already is not started again: its id is printed, and that on
+standard error.
+
+The build id is the only line on standard output. With --wait the log, each
+change of state and a verdict for each platform go to standard error. With
+--json the build is printed instead, as it is then.
+
+Exit status 3: the build itself failed (with --wait).`,
+		Example: "  modfarm module build start --version 1.0.0 --wait",
+		Args:    exactArgs(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			request, err := f.request(lookup)
+			if err != nil {
+				return err
+			}
+			c, err := f.farm.client(lookup)
+			if err != nil {
+				return err
+			}
+			return f.start(cmd, c, request)
+		},
+	}
+	f.add(cmd.Flags())
+	return cmd
+}
+
+// start starts the build and stays with it as the flags say.
+func (f *startFlags) start(cmd *cobra.Command, c *client.Client, request client.BuildRequest) error {
+	before, err := knownBuilds(cmd.Context(), c, request)
+	if err != nil {
+		return err
+	}
+	id, err := c.StartBuild(cmd.Context(), request)
+	if err != nil {
+		return err
+	}
+	if !f.json {
+		fmt.Fprintln(cmd.OutOrStdout(), id)
+	}
+	if old, known := before[id]; known {
+		fmt.Fprintln(cmd.ErrOrStderr(), existing(old))
+	}
+	if f.wait {
+		return f.farm.follow(cmd, c, id, module.Platform{}, cmd.ErrOrStderr(), f.json)
+	}
+	if !f.json {
+		return nil
+	}
+	build, err := c.Build(cmd.Context(), id)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(cmd.OutOrStdout()).Encode(build)
+}
+
+// manyBuilds is how far back a build that exists already is looked for.
+const manyBuilds = 100
+
+// knownBuilds are the builds that a request may turn out to repeat, by id. The
+// farm answers such a request with the old build's id alone.
+func knownBuilds(ctx context.Context, c *client.Client, r client.BuildRequest) (map[string]client.Build, error) {
+	if r.Version.IsZero() {
+		return nil, nil //nolint:nilnil // builds without a version are always new
+	}
+	builds, err := c.Builds(ctx, r.Module, manyBuilds)
+	if err != nil && !errors.Is(err, module.ErrNotFound) && !errors.Is(err, module.ErrForbidden) {
+		return nil, err // otherwise starting says it better
+	}
+	known := map[string]client.Build{}
+	for _, b := range builds {
+		known[b.ID] = b
+	}
+	return known, nil
+}
+
+// existing says that nothing new is built.
+func existing(b client.Build) string {
+	state := "is under way since"
+	if b.Done() {
+		state = "exists already, from"
+	}
+	return fmt.Sprintf("this build of %s %s %s %s: nothing new is built", b.Module, b.Version, state, b.CreatedAt.UTC().Format(time.DateTime+" MST"))
+}
+
+// follow watches a build to its end and says how each platform ended.
+func (f *farmFlags) follow(cmd *cobra.Command, c *client.Client, id string, only module.Platform, log io.Writer, asJSON bool) error {
+	build, err := follow(cmd.Context(), c, id, only, log, cmd.ErrOrStderr())
+	if err != nil {
+		if cmd.Context().Err() != nil {
+			return leftError{build: id, flags: f.again()}
+		}
+		return err
+	}
+	failed := verdict(cmd.ErrOrStderr(), build)
+	if asJSON {
+		if err := json.NewEncoder(cmd.OutOrStdout()).Encode(build); err != nil {
+			return err
+		}
+	}
+	return failed
+}
+
+func newBuildLogs(lookup lookupFunc) *cobra.Command {
+	var f farmFlags
+	var platform string
+	cmd := &cobra.Command{
+		Use:   "logs BUILD",
+		Short: "Show a build's log and follow it to its end",
+		Long: `Write a build's log to standard output, one platform after the other, and follow
+it to its end. Each change of state and a verdict for each platform go to standard
+error.
+
+Exit status 3: the build itself failed.`,
+		Args: exactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var only module.Platform
+			var err error
+			if platform != "" {
+				if only, err = module.ParsePlatform(platform); err != nil {
+					return usageError{fmt.Errorf("%s: %w", sourceOf(cmd.Flags(), "platform"), err)}
+				}
+			}
+			c, err := f.client(lookup)
+			if err != nil {
+				return err
+			}
+			return f.follow(cmd, c, args[0], only, cmd.OutOrStdout(), false)
+		},
+		ValidArgsFunction: completeBuilds(&f, lookup),
+	}
+	f.add(cmd.Flags())
+	cmd.Flags().StringVar(&platform, "platform", "", "only this platform")
+	return cmd
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/modfarm/modfarm/farm"
+	"github.com/modfarm/modfarm/farm/account"
+	"github.com/modfarm/modfarm/farm/api"
+	"github.com/modfarm/modfarm/farm/registry"
+	"github.com/modfarm/modfarm/farm/store"
+)
+
+// controlConfig is what a control plane is made from; the flags fill it.
+type controlConfig struct {
+	data         string
+	database     string // empty: SQLite in data
+	blobs        string // empty: a folder in data
+	listen       string
+	publicURL    string
+	allowPrivate bool
+	workerToken  string
+	farmKey      account.FarmKey
+	log          *slog.Logger
+}
+
+// controlPlane is everything of a farm but the workers, opened and listening.
+type controlPlane struct {
+	cfg       controlConfig
+	store     *store.Store
+	bell      bell
+	accounts  *account.Accounts
+	farm      *farm.Farm
+	handler   http.Handler
+	listener  net.Listener
+	publicURL string
+	lock      io.Closer // of the data folder; nil for none
+}
+
+// openControlPlane opens the port, the database and the blobs, in the order in
+// which mistakes are likely. b is the Redis that wakes workers; it is closed with
+// the control plane, also when opening fails.
+func openControlPlane(ctx context.Context, cfg controlConfig, b bell) (*controlPlane, error) {
+	c := &controlPlane{cfg: cfg, bell: b}
+	if err := c.open(ctx); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+func (c *controlPlane) open(ctx context.Context) (err error) {
+	cfg := c.cfg
+	if c.listener, err = listen(ctx, cfg.listen); err != nil {
+		return err
+	}
+	if c.publicURL, err = publicURL(cfg.publicURL, c.listener); err != nil {
+		return err
+	}
+	if cfg.database == "" {
+		cfg.database = filepath.Join(cfg.data, "modfarm.db")
+	}
+	if c.store, err = store.Open(ctx, cfg.database); err != nil {
+		return fmt.Errorf("--database: %w", err)
+	}
+	if cfg.blobs == "" {
+		cfg.blobs = filepath.Join(cfg.data, "blobs")
+	}
+	if cfg.blobs, err = prepareFolder("blobs", cfg.blobs); err != nil {
+		return err
+	}
+	blobs, err := registry.NewFolder(cfg.blobs)
+	if err != nil {
+		return fmt.Errorf("--blobs: %w", err)
+	}
+	c.accounts = &account.Accounts{Store: c.store, Secret: cfg.farmKey}
+	releases := &registry.Registry{Store: c.store, Blobs: blobs, Log: cfg.log}
+	c.farm = &farm.Farm{
+		Store: c.store, Modules: modules{releases}, Source: newRepositories(cfg.allowPrivate),
+		Publisher: releases, Sealer: cfg.farmKey.Sealer("checkout-token"), Bell: c.bell.Redis, Log: cfg.log,
+	}
+	c.handler = api.New(api.Config{
+		Farm: c.farm, Registry: releases, Accounts: c.accounts, WorkerToken: cfg.workerToken,
+		PublicURL: c.publicURL, Log: cfg.log, Version: version(),
+	})
+	return nil
+}
+
+// Run serves and keeps builds going until ctx ends, then lets open requests
+// finish for a short time.
+func (c *controlPlane) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return c.farm.Run(ctx) })
+	g.Go(func() error { return c.serve(ctx) })
+	return g.Wait()
+}
+
+// shutdownGrace is how long open requests may take to end: a follower of a log
+// may stay for ever and is cut.
+const shutdownGrace = 3 * time.Second
+
+func (c *controlPlane) serve(ctx context.Context) error {
+	server := api.NewServer(c.handler, c.cfg.log)
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(c.listener) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve %s: %w", c.listener.Addr(), err)
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
+	defer cancel()
+	if err := server.Shutdown(grace); err != nil {
+		return server.Close()
+	}
+	return nil
+}
+
+// Close releases what openControlPlane opened.
+func (c *controlPlane) Close() error {
+	var faults []error
+	if c.listener != nil {
+		if err := c.listener.Close(); !errors.Is(err, net.ErrClosed) {
+			faults = append(faults, err)
+		}
+	}
+	faults = append(faults, c.bell.Close())
+	if c.store != nil {
+		faults = append(faults, c.store.Close())
+	}
+	if c.lock != nil {
+		faults = append(faults, c.lock.Close())
+	}
+	return errors.Join(faults...)
+}

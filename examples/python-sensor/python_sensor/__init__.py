@@ -1,0 +1,1 @@
+"""A module that serves temperature and humidity, read over HTTP, as a sensor."""

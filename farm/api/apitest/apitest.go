@@ -1,0 +1,175 @@
+// Package apitest runs a whole control plane for tests: the API on a port of this machine, over a
+// database and a folder of the test's own. It owns nothing else, and only the repositories are not
+// real: Source says what they hold.
+package apitest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/modfarm/modfarm/farm"
+	"github.com/modfarm/modfarm/farm/account"
+	"github.com/modfarm/modfarm/farm/api"
+	"github.com/modfarm/modfarm/farm/registry"
+	"github.com/modfarm/modfarm/farm/store"
+	"github.com/modfarm/modfarm/module"
+)
+
+// WorkerToken is what workers of a started Farm prove themselves with.
+const WorkerToken = "worker-token-of-the-test"
+
+// Farm is a control plane that runs until its test ends.
+type Farm struct {
+	// URL is where it listens, without a path; Addr is its host and port.
+	URL, Addr string
+	// Org owns the modules; KeyID and Key are its owner's.
+	Org        account.Org
+	KeyID, Key string
+
+	Handler  http.Handler
+	Farm     *farm.Farm
+	Registry *registry.Registry
+	Accounts *account.Accounts
+	Source   *Source
+	// Log is everything that was logged, at debug level.
+	Log *Log
+
+	db *store.Store
+}
+
+// Start runs a farm whose organization has the namespace "acme".
+func Start(tb testing.TB) *Farm {
+	tb.Helper()
+	dir := tb.TempDir()
+	f := &Farm{Source: &Source{}, Log: &Log{}}
+	f.assemble(tb, dir)
+	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
+	must(tb, err)
+	f.Addr = l.Addr().String()
+	f.URL = "http://" + f.Addr
+	server := api.NewServer(f.Handler, nil)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			tb.Errorf("serve: %v", err)
+		}
+	})
+	running.Go(func() {
+		if err := f.Farm.Run(ctx); err != nil {
+			tb.Errorf("run the farm: %v", err)
+		}
+	})
+	tb.Cleanup(func() {
+		_ = server.Close() // its connections are the test's own
+		cancel()
+		running.Wait()
+	})
+	return f
+}
+
+func (f *Farm) assemble(tb testing.TB, dir string) {
+	tb.Helper()
+	ctx := tb.Context()
+	db, err := store.Open(ctx, filepath.Join(dir, "farm.db"))
+	must(tb, err)
+	f.db = db
+	tb.Cleanup(func() { f.CloseStore(tb) })
+	blobs, err := registry.NewFolder(filepath.Join(dir, "blobs"))
+	must(tb, err)
+	log := slog.New(slog.NewJSONHandler(f.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	secret := account.NewFarmKey()
+	f.Accounts = &account.Accounts{Store: db, Secret: secret}
+	f.Registry = &registry.Registry{Store: db, Blobs: blobs, Log: log}
+	f.Org, f.KeyID, f.Key, _, err = f.Accounts.Bootstrap(ctx, "Acme", "acme")
+	must(tb, err)
+	f.Farm = &farm.Farm{
+		Store: db, Modules: modules{f.Registry}, Source: f.Source, Publisher: f.Registry,
+		Sealer: secret.Sealer("checkout-token"), Log: log,
+	}
+	f.Handler = api.New(api.Config{
+		Farm: f.Farm, Registry: f.Registry, Accounts: f.Accounts, WorkerToken: WorkerToken, Log: log, Version: "test",
+	})
+}
+
+// CloseStore takes the database away from under the farm.
+func (f *Farm) CloseStore(tb testing.TB) {
+	tb.Helper()
+	must(tb, f.db.Close())
+}
+
+// AddOrg makes another organization and returns it with a key of the role.
+func (f *Farm) AddOrg(tb testing.TB, name, namespace string, role account.Role) (org account.Org, keyID, key string) {
+	tb.Helper()
+	org, err := f.Accounts.CreateOrg(tb.Context(), name, namespace)
+	must(tb, err)
+	keyID, key = f.AddKey(tb, org.ID, role)
+	return org, keyID, key
+}
+
+// AddKey makes a key.
+func (f *Farm) AddKey(tb testing.TB, orgID string, role account.Role) (keyID, key string) {
+	tb.Helper()
+	k, secret, err := f.Accounts.CreateKey(tb.Context(), orgID, "", role)
+	must(tb, err)
+	return k.ID, secret
+}
+
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// modules tells the farm which modules the registry has.
+type modules struct{ r *registry.Registry }
+
+// Lookup implements farm.Modules.
+func (m modules) Lookup(ctx context.Context, id module.ID) (module.ID, string, error) {
+	found, err := m.r.Module(ctx, registry.ForFarm(), id)
+	return found.ID(), found.OrgID, err
+}
+
+// Log collects log lines.
+type Log struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+// Write adds lines.
+func (l *Log) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(b)
+}
+
+// String is all lines so far.
+func (l *Log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// Eventually waits until ok, looking often; what says what is waited for.
+func Eventually(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-deadline:
+			tb.Fatalf("waited in vain: %s", what)
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,114 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/modfarm/modfarm/farm/account"
+	"github.com/modfarm/modfarm/farm/registry"
+	"github.com/modfarm/modfarm/module"
+	"github.com/modfarm/modfarm/proto/wire"
+)
+
+type (
+	principalKey struct{}
+	originKey    struct{}
+)
+
+// userGate lets callers with a token in, before any message of theirs is read.
+func (s *server) userGate(ctx context.Context, spec connect.Spec, _ connect.Peer, h http.Header) (context.Context, error) {
+	start := time.Now()
+	p, err := s.bearer(ctx, h)
+	if err != nil {
+		return nil, observer{s}.done(ctx, spec, start, err)
+	}
+	return context.WithValue(ctx, principalKey{}, p), nil
+}
+
+// workerGate lets workers in.
+func (s *server) workerGate(ctx context.Context, spec connect.Spec, _ connect.Peer, h http.Header) (context.Context, error) {
+	start := time.Now()
+	if err := s.checkWorker(h); err != nil {
+		return nil, observer{s}.done(ctx, spec, start, err)
+	}
+	return ctx, nil
+}
+
+// bearerToken is the token of an authorization header; empty when there is none.
+func bearerToken(h http.Header) string {
+	scheme, token, _ := strings.Cut(h.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+func (s *server) bearer(ctx context.Context, h http.Header) (account.Principal, error) {
+	token := bearerToken(h)
+	if token == "" {
+		return account.Principal{}, fmt.Errorf("%w: the call carries no token; log in with an API key first", module.ErrUnauthorized)
+	}
+	return s.accounts.VerifyToken(ctx, token)
+}
+
+// checkWorker compares digests, so that neither length nor content shows in the time it takes.
+func (s *server) checkWorker(h http.Header) error {
+	got := sha256.Sum256([]byte(bearerToken(h)))
+	if subtle.ConstantTimeCompare(got[:], s.workerHash[:]) == 1 && !s.noWorkers {
+		return nil
+	}
+	return fmt.Errorf("%w: the worker token is wrong; start the worker with the token that this farm was started with", module.ErrUnauthorized)
+}
+
+// downloader tells who downloads: by the headers of stock clients, or by a token.
+func (s *server) downloader(r *http.Request) (account.Principal, error) {
+	if id := r.Header.Get(wire.HeaderKeyID); id != "" {
+		return s.accounts.Authenticate(r.Context(), id, r.Header.Get(wire.HeaderKey))
+	}
+	if bearerToken(r.Header) == "" {
+		return account.Principal{}, fmt.Errorf(
+			"%w: send an API key in the headers key_id and key; a proxy in between must pass headers with underscores", module.ErrUnauthorized)
+	}
+	return s.bearer(r.Context(), r.Header)
+}
+
+// caller is who makes an RPC that passed userGate, when their role includes role.
+func caller(ctx context.Context, role account.Role) (account.Principal, error) {
+	p, ok := ctx.Value(principalKey{}).(account.Principal)
+	if !ok {
+		return account.Principal{}, fmt.Errorf("%w: nobody is logged in", module.ErrUnauthorized)
+	}
+	return p, p.Require(role)
+}
+
+func viewer(p account.Principal) registry.Viewer { return registry.ForOrg(p.Org.ID) }
+
+// rememberOrigin keeps how the caller addressed the farm: RPC handlers do not see it otherwise.
+func rememberOrigin(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), originKey{}, origin(r))))
+	})
+}
+
+func origin(r *http.Request) string {
+	if r.TLS != nil {
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
+}
+
+// address is the full address of a path of the farm, stable for callers that use one name for it.
+func (s *server) address(ctx context.Context, path string) string {
+	if s.publicURL != "" {
+		return s.publicURL + path
+	}
+	from, _ := ctx.Value(originKey{}).(string)
+	return from + path
+}

@@ -1,0 +1,291 @@
+package workers
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/modfarm/modfarm/client"
+	"github.com/modfarm/modfarm/module"
+	"github.com/modfarm/modfarm/module/archive"
+	"github.com/modfarm/modfarm/module/source"
+)
+
+// build is the road of one attempt, from the commit to the uploaded archive.
+func (j *job) build(ctx context.Context) (err error) {
+	if err := j.startEarly(ctx); err != nil {
+		return err
+	}
+	defer func() { err = cmp.Or(err, j.discard(ctx)) }()
+	checkout, err := j.fetch(ctx)
+	if err != nil {
+		return err
+	}
+	if names := unusedSettings(checkout.settings); names != "" {
+		j.log.say("modfarm.yaml: %s: accepted for later, not used yet", names)
+	}
+	q := j.question(ctx, checkout)
+	plan, err := q.choose()
+	if err != nil {
+		return err
+	}
+	file, err := j.follow(ctx, plan, checkout)
+	if u, ok := errors.AsType[*uncrossable](err); ok {
+		emulated, ok := q.emulated(u.because)
+		if !ok {
+			return err
+		}
+		j.log.say("%s; building once more under emulation", u.because)
+		if checkout, err = j.fetchAgain(ctx); err != nil {
+			return err
+		}
+		file, err = j.follow(ctx, emulated, checkout)
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return j.upload(ctx, file)
+}
+
+// checkout is a fetched commit.
+type checkout struct {
+	manifest *module.Manifest
+	settings *module.Settings
+	time     time.Time
+	// tree is the checkout on disk; workdir is the module's folder in it, and inside the container.
+	tree, workdir, inside string
+}
+
+// open opens the module's folder as it is now. A build may have put a link in its place, which must not lead out of
+// the checkout: this process may read more than the build.
+func (c checkout) open() (*os.Root, error) {
+	tree, err := os.OpenRoot(c.tree)
+	if err != nil {
+		return nil, err
+	}
+	rel, err := filepath.Rel(c.tree, c.workdir)
+	if err != nil || rel == "." {
+		return tree, err
+	}
+	defer tree.Close()
+	return tree.OpenRoot(rel)
+}
+
+func (j *job) fetch(ctx context.Context) (checkout, error) {
+	b := j.a.Build
+	j.step(stepFetch)
+	j.log.say("fetching %s at %s", b.Repo, b.Commit)
+	err := j.pool.Fetcher.Fetch(ctx, source.Repository{URL: b.Repo, Token: j.a.Token}, b.Commit, j.tree())
+	if err != nil {
+		return checkout{}, err
+	}
+	when, err := j.pool.Fetcher.CommitTime(ctx, j.tree())
+	if err != nil {
+		return checkout{}, err
+	}
+	c := checkout{manifest: j.a.Manifest, settings: j.a.Settings, time: when}
+	if c.settings == nil {
+		c.settings = module.DefaultSettings()
+	}
+	root, err := j.openWorkdir()
+	if err != nil {
+		return checkout{}, err
+	}
+	defer root.Close()
+	c.tree, c.workdir = j.tree(), root.Name()
+	c.inside = path.Join(WorkspacePath, filepath.ToSlash(b.Workdir))
+	if c.manifest == nil {
+		c.manifest, err = readManifest(root.FS())
+	}
+	return c, err
+}
+
+// openWorkdir opens the module's folder; links in it cannot lead out of the checkout.
+func (j *job) openWorkdir() (*os.Root, error) {
+	tree, err := os.OpenRoot(j.tree())
+	if err != nil {
+		return nil, fmt.Errorf("open the checkout: %w", err)
+	}
+	if dir := path.Clean(filepath.ToSlash(j.a.Build.Workdir)); dir != "." && dir != "" {
+		defer tree.Close()
+		root, err := tree.OpenRoot(dir)
+		if err != nil {
+			return nil, failed("workdir %q is not a folder of the repository at %s; correct workdir", dir, j.a.Build.Commit)
+		}
+		return root, nil
+	}
+	return tree, nil
+}
+
+func readManifest(fsys fs.FS) (*module.Manifest, error) {
+	data, err := readSmall(fsys, "meta.json")
+	if err != nil {
+		return nil, failed("meta.json is missing in the module's folder; add it, or correct workdir")
+	}
+	return module.ParseManifest(data)
+}
+
+// fetchAgain starts with a clean tree: a build leaves things behind that another strategy must not find.
+func (j *job) fetchAgain(ctx context.Context) (checkout, error) {
+	if err := j.pool.Runner.RemoveFolder(ctx, j.tree()); err != nil {
+		return checkout{}, err
+	}
+	return j.fetch(ctx)
+}
+
+// question collects what the choice of a strategy depends on.
+func (j *job) question(ctx context.Context, c checkout) question {
+	root, err := c.open()
+	q := question{
+		target: j.a.Job.Platform, host: j.pool.Host, allowed: j.a.Strategies,
+		pinned: c.settings.Strategies[j.a.Job.Platform] != module.StrategyAuto,
+		probe:  func() (cgo, string, error) { return j.probe(ctx, c) },
+	}
+	if err == nil {
+		q.project = lookAt(root.FS(), c.manifest)
+		_ = root.Close() // only read
+	}
+	return q
+}
+
+// probe lists a Go module's C parts in a container of this machine's platform: the module's own Go version and
+// its dependencies are needed for that.
+func (j *job) probe(ctx context.Context, c checkout) (kind cgo, which string, err error) {
+	j.step(stepPrepare)
+	box, err := j.container(ctx, j.pool.Host)
+	if err != nil {
+		return 0, "", err
+	}
+	j.keep(box, j.pool.Host)
+	ctx, cancel := context.WithTimeoutCause(ctx, probeTimeout, failed("the dependencies could not be listed within %s", probeTimeout))
+	defer cancel()
+	out := boundedBuffer{most: maxProbe}
+	exit, err := box.Run(ctx, Command{
+		Script: probeScript, Dir: c.inside, Env: append(j.environ(c, module.StrategyCross), probeEnv(j.a.Job.Platform)...),
+		Output: &out, Network: c.settings.Network.Setup,
+	})
+	if err != nil {
+		return 0, "", err
+	}
+	if exit.Code != 0 {
+		j.log.say("go list: %s", lastLine(out.String()))
+		return cgoUnknown, "", nil
+	}
+	kind, which = readProbe(out.String())
+	return kind, which, nil
+}
+
+// What listing the dependencies of a module may take, and say.
+const (
+	probeTimeout = 10 * time.Minute
+	maxProbe     = 32 << 20
+)
+
+// follow builds by a plan and returns the checked archive, open and at its beginning.
+func (j *job) follow(ctx context.Context, p plan, c checkout) (*os.File, error) {
+	j.strategy = p.strategy
+	j.step(stepPrepare)
+	j.beat.tell("", p.strategy)
+	j.log.say("strategy: %s, because %s", p.strategy, p.because)
+	if err := j.inContainer(ctx, p, c); err != nil {
+		return nil, err
+	}
+	j.step(stepInspect)
+	ctx, cancel := j.within(ctx, c.settings)
+	defer cancel()
+	file, err := j.archive(ctx, c)
+	if err != nil {
+		return nil, causeOf(ctx, err)
+	}
+	if err := j.inspect(ctx, file, c, p); err != nil {
+		return nil, causeOf(ctx, errors.Join(err, file.Close()))
+	}
+	return file, nil
+}
+
+// inContainer runs setup and build. Nothing runs in the container when it returns, so that nothing moves in the tree
+// while it is read.
+func (j *job) inContainer(ctx context.Context, p plan, c checkout) (err error) {
+	box, err := j.container(ctx, p.container)
+	if err != nil {
+		return err
+	}
+	defer func() { err = cmp.Or(err, j.leave(ctx, box)) }()
+	if j.until.IsZero() { // waiting for an image does not count
+		b := j.bounds(c.settings)
+		j.until = time.Now().Add(b.total.time)
+		j.tellBounds(c.settings, b)
+	}
+	if p.shim {
+		if _, err := box.Run(ctx, Command{Script: shimScript(j.a.Job.Platform), Dir: "/", Output: j.log}); err != nil {
+			return err
+		}
+	}
+	for _, s := range j.steps(p, c) {
+		if err := j.runStep(ctx, box, s, p, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inspect checks the archive as the farm will, so that the author hears at once and nothing is sent in vain.
+func (j *job) inspect(ctx context.Context, file *os.File, c checkout, p plan) error {
+	report, err := archive.Inspect(ctx, file, archive.Expect{
+		Entrypoint: c.manifest.Entrypoint, FirstRun: c.manifest.FirstRun, Platform: j.a.Job.Platform,
+	})
+	var refused *archive.Refused
+	if errors.As(err, &refused) && refused.WrongPlatform && p.strategy == module.StrategyCross {
+		return &uncrossable{"the build made programs of another platform (" + sentence(refused) + ")"}
+	}
+	if err != nil {
+		return err
+	}
+	for _, w := range report.Warnings {
+		j.log.say("warning: %s", w)
+	}
+	j.log.say("archive: %d bytes, %d entries, sha256:%s", report.Size, report.Entries, report.SHA256)
+	return nil
+}
+
+// upload sends the archive. A build that publishes nothing ends with its inspection.
+func (j *job) upload(ctx context.Context, file *os.File) error {
+	if j.a.Build.Version.IsZero() {
+		j.log.say("no version was given: nothing is published")
+		return nil
+	}
+	j.step(stepUpload)
+	for try := 0; ; try++ {
+		got, err := j.pool.Farm.PutArchive(ctx, j.a.Lease.LeaseRef, j.strategy, file, nil)
+		if err == nil {
+			j.log.say("uploaded %d bytes, sha256:%s", got.Size, got.SHA256)
+			return nil
+		}
+		if !temporary(err) || try >= uploadTries {
+			return putError(err)
+		}
+		j.log.say("the upload did not get through (%s); trying again", sentence(err))
+		if err := (backoff{first: time.Second, most: 15 * time.Second}).sleep(ctx, try); err != nil {
+			return err
+		}
+	}
+}
+
+const uploadTries = 8
+
+// putError tells an archive that the farm refuses from one that did not get there.
+func putError(err error) error {
+	var answer *client.Error
+	if errors.Is(err, client.ErrLeaseLost) || !errors.As(err, &answer) || !answer.Answered || !errors.Is(err, module.ErrInvalid) {
+		return err
+	}
+	return &verdict{client.OutcomeRefused, "the farm refuses the archive: " + strings.TrimSpace(sentence(err))}
+}

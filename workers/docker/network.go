@@ -1,0 +1,109 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/client"
+)
+
+// makeNetwork makes the worker's own bridge, on which containers do not reach each other. What else they do not
+// reach is the business of their guards.
+func (r *Runner) makeNetwork(ctx context.Context) error {
+	name := "modfarm-" + safeName(r.opts.Name)
+	if err := r.removeNamed(ctx, name); err != nil {
+		return err
+	}
+	if err := r.createNetwork(ctx, name); err != nil {
+		return err
+	}
+	r.network = name
+	return nil
+}
+
+// keepNetwork makes the network again when somebody removed it, such as `docker network prune`, and says whether it
+// had to.
+func (r *Runner) keepNetwork(ctx context.Context) (again bool, err error) {
+	_, err = r.engine.NetworkInspect(ctx, r.network, client.NetworkInspectOptions{})
+	if err == nil {
+		return false, nil
+	}
+	if !errdefs.IsNotFound(err) {
+		return false, fmt.Errorf("look at the network %s: %w", r.network, err)
+	}
+	r.log().WarnContext(ctx, "the network of the builds was removed; making it again", "network", r.network)
+	if err := r.createNetwork(ctx, r.network); err != nil && !errdefs.IsConflict(err) { // conflict: another build was faster
+		return false, err
+	}
+	return true, nil
+}
+
+func (r *Runner) createNetwork(ctx context.Context, name string) error {
+	_, err := r.engine.NetworkCreate(ctx, name, client.NetworkCreateOptions{
+		Driver:  "bridge",
+		Options: map[string]string{"com.docker.network.bridge.enable_icc": "false"},
+		Labels:  map[string]string{labelWorker: r.opts.Name},
+	})
+	if err != nil {
+		return fmt.Errorf("make the network of the builds: %w; `docker network prune` frees addresses when they ran out", err)
+	}
+	return nil
+}
+
+func (r *Runner) removeNetwork(ctx context.Context) error {
+	if r.network == "" {
+		return nil
+	}
+	return r.removeNamed(ctx, r.network)
+}
+
+// removeNamed removes a network that this worker (perhaps an earlier process of it) made, together with the
+// containers that are still on it.
+func (r *Runner) removeNamed(ctx context.Context, name string) error {
+	got, err := r.engine.NetworkInspect(ctx, name, client.NetworkInspectOptions{})
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look at the network %s: %w", name, err)
+	}
+	if got.Network.Labels[labelWorker] != r.opts.Name {
+		return fmt.Errorf("the network %s exists and is not this worker's; give the worker another name", name)
+	}
+	if err := r.removeContainers(ctx); err != nil {
+		return err
+	}
+	// Guards that ended by themselves may still be on their way out of the network.
+	for try := 0; ; try++ {
+		_, err := r.engine.NetworkRemove(ctx, name, client.NetworkRemoveOptions{})
+		if err == nil || errdefs.IsNotFound(err) {
+			return nil
+		}
+		const most = 20
+		if try == most || !strings.Contains(err.Error(), "active endpoints") {
+			return fmt.Errorf("remove the network %s: %w", name, err)
+		}
+		select {
+		case <-time.After(pollNetwork):
+		case <-ctx.Done():
+			return fmt.Errorf("remove the network %s: %w", name, err)
+		}
+	}
+}
+
+// pollNetwork is how long to wait before a network is tried to be removed again.
+const pollNetwork = 250 * time.Millisecond
+
+// safeName makes a worker's name fit for names of the engine.
+func safeName(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '_', r == '.':
+			return r
+		}
+		return '-'
+	}, name)
+}

@@ -1,0 +1,416 @@
+package workers_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/modfarm/modfarm/client"
+	"github.com/modfarm/modfarm/module"
+	"github.com/modfarm/modfarm/module/source"
+	"github.com/modfarm/modfarm/module/source/gittest"
+	"github.com/modfarm/modfarm/workers"
+)
+
+const secret = "tok-0123456789abcdef"
+
+// world is a pool with a served repository, a farm in memory and this machine's bash for containers.
+type world struct {
+	t      *testing.T
+	farm   *fakeFarm
+	runner *hostRunner
+	repo   *gittest.Repo
+	url    string
+	pool   *workers.Pool
+	done   chan error
+	stop   context.CancelFunc
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	root := t.TempDir()
+	repo, err := gittest.NewRepo(t.Context(), root, "acme/widget.git", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := gittest.NewServer(root, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	w := &world{
+		t: t, farm: newFakeFarm(), runner: newHostRunner(), repo: repo,
+		url: server.URL + "/acme/widget.git", done: make(chan error, 1),
+	}
+	w.pool = &workers.Pool{
+		Name: "w1", Farm: w.farm, Fetcher: new(source.Git), Runner: w.runner, Host: platform("amd64"),
+		Native: []module.Platform{platform("amd64")}, Cross: []module.Platform{platform("arm64")},
+		QEMU: []module.Platform{platform("arm64")}, WorkDir: t.TempDir(), Slots: 2, Poll: 20 * time.Millisecond,
+	}
+	return w
+}
+
+func (w *world) start() {
+	w.t.Helper()
+	ctx, stop := context.WithCancel(context.WithoutCancel(w.t.Context()))
+	w.stop = stop
+	go func() { w.done <- w.pool.Run(ctx) }()
+	w.t.Cleanup(func() {
+		stop()
+		select {
+		case err := <-w.done:
+			if err != nil {
+				w.t.Errorf("Run: %v", err)
+			}
+		case <-time.After(time.Minute):
+			w.t.Error("the pool does not end")
+		}
+		w.nothingLeft()
+	})
+}
+
+// nothingLeft checks that neither containers nor folders of jobs are left.
+func (w *world) nothingLeft() {
+	w.t.Helper()
+	if open := w.runner.open(); open != 0 {
+		w.t.Errorf("%d containers are left", open)
+	}
+	left, err := filepath.Glob(filepath.Join(w.pool.WorkDir, "jobs", "*", "*"))
+	if err != nil || len(left) > 0 {
+		w.t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+// submit queues a job for a module with the given meta.json build section and files.
+func (w *world) submit(change func(*client.Assignment), spec module.BuildSpec, files map[string]string) string {
+	w.t.Helper()
+	commit, err := w.repo.Commit(w.t.Context(), files)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	version, err := module.ParseVersion("1.2.3")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if spec.Path == "" {
+		spec.Path = "out"
+	}
+	a := &client.Assignment{
+		Job: client.Job{Platform: platform("amd64"), Attempt: 1},
+		Build: client.Build{
+			ID: "b1", Module: module.ID{Namespace: "acme", Name: "widget"}, Version: version, Repo: w.url, Commit: commit, Workdir: ".",
+		},
+		Token: secret, Strategies: []module.Strategy{module.StrategyNative},
+		Manifest: &module.Manifest{Entrypoint: "run.sh", Build: spec}, Settings: module.DefaultSettings(),
+	}
+	if change != nil {
+		change(a)
+	}
+	return w.farm.queue(a)
+}
+
+// clearTree empties the work tree for the next commit.
+func (w *world) clearTree() {
+	w.t.Helper()
+	entries, err := os.ReadDir(w.repo.Dir)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.Name() == ".git" {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(w.repo.Dir, e.Name())); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+func wait[T any](t *testing.T, what string, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(time.Minute):
+		t.Fatalf("%s did not happen", what)
+		panic("unreachable")
+	}
+}
+
+func (w *world) outcome(id string) client.Outcome {
+	w.t.Helper()
+	return wait(w.t, "the end of the job", w.farm.ended(id))
+}
+
+const makeOut = `mkdir -p out && printf '#!/bin/sh\necho hi\n' > out/run.sh && chmod 755 out/run.sh`
+
+func TestPoolBuildsAndUploads(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start()
+	id := w.submit(nil, module.BuildSpec{
+		Setup: "echo setting up; env | grep -E '^(GOOS|VIAM_|MODFARM_|SOURCE_)' | sort",
+		Build: "echo token " + secret + "; " + makeOut,
+	}, map[string]string{"src/a": "x"})
+	if got := w.outcome(id); got.Kind != client.OutcomeDone || got.Strategy != module.StrategyNative {
+		t.Fatalf("outcome %+v\n%s", got, w.farm.log(id))
+	}
+	log := w.farm.log(id)
+	for _, want := range []string{
+		"[Fetch source]fetching " + w.url, "strategy: native, because this worker is a linux/amd64 machine\n", "[Setup]setting up\n",
+		"GOOS=linux\n", "VIAM_BUILD_OS=linux\n", "VIAM_BUILD_ARCH=amd64\n", "VIAM_TARGET_ARCH=amd64\n", "MODFARM_VERSION=1.2.3\n",
+		"MODFARM_STRATEGY=native\n", "SOURCE_DATE_EPOCH=1", "[Build]token ***\n", "[Inspect archive]packing the folder out\n", "[Upload archive]uploaded ",
+	} {
+		if !strings.Contains(log, want) {
+			t.Errorf("no %q in the log:\n%s", want, log)
+		}
+	}
+	if strings.Contains(log, secret) {
+		t.Errorf("the log shows the token:\n%s", log)
+	}
+	if sum := w.farm.archive(id); sum == "" {
+		t.Error("nothing was uploaded")
+	}
+	if steps := w.farm.steps(id); steps[len(steps)-1] != "Upload archive" {
+		t.Errorf("steps told: %q", steps)
+	}
+}
+
+func TestPoolExplainsFailures(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start()
+	quick := func(a *client.Assignment) { a.Settings.Timeouts.Build = 300 * time.Millisecond }
+	tests := []struct {
+		name   string
+		change func(*client.Assignment)
+		spec   module.BuildSpec
+		files  map[string]string
+		kind   client.OutcomeKind
+		says   string
+	}{
+		{name: "setup", spec: module.BuildSpec{Setup: "echo oh no >&2; exit 7", Build: "true"}, kind: client.OutcomeFailed, says: "setup (echo oh no >&2; exit 7) ended with exit code 7: oh no"},
+		{name: "build", spec: module.BuildSpec{Build: "echo fine; false"}, kind: client.OutcomeFailed, says: "build (echo fine; false) ended with exit code 1: fine"},
+		{name: "timeout", change: quick, spec: module.BuildSpec{Build: "sleep 100"}, kind: client.OutcomeFailed, says: "build took longer than 300ms and was stopped; raise timeouts.build in modfarm.yaml"},
+		{name: "no exec bit", spec: module.BuildSpec{Build: "./plain.sh"}, files: map[string]string{"plain.sh": "\x7fELF\x00"}, kind: client.OutcomeFailed, says: "plain.sh has no exec bit: git update-index --chmod=+x plain.sh"},
+		{name: "no output", spec: module.BuildSpec{Build: "mkdir x; touch x/other.tar.gz", Path: "y.tar.gz"}, kind: client.OutcomeFailed, says: "left nothing at build.path y.tar.gz (there is x/other.tar.gz)"},
+		{name: "output is a pipe", spec: module.BuildSpec{Build: "mkfifo out"}, kind: client.OutcomeFailed, says: "neither a file nor a folder"},
+		{name: "output leads out", spec: module.BuildSpec{Build: "ln -s /etc out"}, kind: client.OutcomeFailed, says: "build.path out cannot be used"},
+		{name: "not an archive", spec: module.BuildSpec{Build: "echo x > out"}, kind: client.OutcomeRefused, says: "gzip"},
+		{name: "no entrypoint", spec: module.BuildSpec{Build: "mkdir out; touch out/x"}, kind: client.OutcomeRefused, says: "run.sh"},
+		{name: "no workdir", change: func(a *client.Assignment) { a.Build.Workdir = "nowhere" }, spec: module.BuildSpec{Build: "true"}, kind: client.OutcomeFailed, says: `workdir "nowhere"`},
+		{name: "workdir leads out", change: func(a *client.Assignment) { a.Build.Workdir = "../../.." }, spec: module.BuildSpec{Build: "true"}, kind: client.OutcomeFailed, says: `workdir "../../.."`},
+		{name: "no such commit", change: func(a *client.Assignment) { a.Build.Commit = strings.Repeat("ab", 20) }, kind: client.OutcomeFailed, says: "does not have this commit"},
+		{name: "wrong token", change: func(a *client.Assignment) { a.Token = "wrong-token" }, kind: client.OutcomeFailed, says: "token"},
+		{name: "forbidden address", change: func(a *client.Assignment) { a.Build.Repo = "https://10.0.0.1/x" }, kind: client.OutcomeRefused, says: "private addresses"},
+		{name: "git server away", change: func(a *client.Assignment) { a.Build.Repo = "http://127.0.0.1:1/x" }, kind: client.OutcomeFault, says: "does not answer"},
+		{name: "wrong platform, native", spec: module.BuildSpec{Build: "mkdir out; cp /bin/true out/run.sh"}, change: func(a *client.Assignment) {
+			a.Job.Platform, a.Strategies = platform("arm64"), []module.Strategy{module.StrategyQEMU}
+		}, kind: client.OutcomeRefused, says: "linux/amd64"},
+		{name: "not to be crossed", spec: module.BuildSpec{Build: makeOut}, change: func(a *client.Assignment) {
+			a.Job.Platform, a.Strategies = platform("arm64"), []module.Strategy{module.StrategyCross}
+		}, kind: client.OutcomeFallback, says: "nothing says that it cross-compiles"},
+	}
+	ids := make([]string, len(tests))
+	for i, tc := range tests {
+		ids[i] = w.submit(tc.change, tc.spec, tc.files)
+	}
+	for i, tc := range tests {
+		got := w.outcome(ids[i])
+		if got.Kind != tc.kind || !strings.Contains(got.Reason, tc.says) || strings.Contains(got.Reason, "\n") {
+			t.Errorf("%s: %d %q, want %d saying %q\n%s", tc.name, got.Kind, got.Reason, tc.kind, tc.says, w.farm.log(ids[i]))
+		}
+	}
+}
+
+func TestPoolFallsBackOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start()
+	files := map[string]string{"Makefile": "all:\n", "main.c": ""}
+	arm := func(a *client.Assignment) {
+		a.Job.Platform, a.Strategies = platform("arm64"), []module.Strategy{module.StrategyCross, module.StrategyQEMU}
+	}
+	script := func(crossed string) module.BuildSpec {
+		return module.BuildSpec{Build: `[ ! -e dirty ] || exit 9; touch dirty; if [ $MODFARM_STRATEGY = cross ]; then ` + crossed + `; else ` + makeOut + `; fi`}
+	}
+	for crossed, says := range map[string]string{
+		`mkdir out; cp /bin/true out/run.sh`:                                                          "programs of another platform",
+		`echo './x: cannot execute binary file: Exec format error'; exit 1`:                           "exec format error",
+		`aarch64-linux-gnu-gcc-nowhere || $CC-x; echo "make: $CC: No such file or directory"; exit 2`: "cross compiler for linux/arm64 is missing",
+	} {
+		id := w.submit(arm, script(crossed), files)
+		got, log := w.outcome(id), w.farm.log(id)
+		if got.Kind != client.OutcomeDone || got.Strategy != module.StrategyQEMU || !strings.Contains(log, says) {
+			t.Errorf("%s: %+v\n%s", crossed, got, log)
+		}
+		if told := w.farm.strategies(id); strings.Join(told, " ") != "cross qemu" {
+			t.Errorf("%s: strategies told: %q", crossed, told)
+		}
+	}
+	id := w.submit(arm, script(`echo 'main.c:1: error: expected ;'; exit 1`), files)
+	if got := w.outcome(id); got.Kind != client.OutcomeFailed || !strings.Contains(got.Reason, "expected ;") {
+		t.Errorf("a compile error: %+v", got)
+	}
+	id = w.submit(func(a *client.Assignment) {
+		arm(a)
+		a.Strategies = a.Strategies[:1]
+	}, script(`mkdir out; cp /bin/true out/run.sh`), files)
+	if got := w.outcome(id); got.Kind != client.OutcomeFallback || got.Strategy != module.StrategyCross {
+		t.Errorf("without emulation here: %+v", got)
+	}
+}
+
+func TestPoolSurvivesAFarmThatIsAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start()
+	gate := filepath.Join(t.TempDir(), "gate")
+	id := w.submit(nil, module.BuildSpec{
+		Build: `echo before; while [ ! -e ` + gate + ` ]; do sleep 0.05; done; seq 1 20000; echo after; ` + makeOut,
+	}, nil)
+	w.farm.awaitLog(t, id, "before\n")
+	w.farm.away(true)
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.farm.awaitRefusals(t, 20)
+	w.farm.away(false)
+	if got := w.outcome(id); got.Kind != client.OutcomeDone {
+		t.Fatalf("outcome %+v", got)
+	}
+	log := w.farm.log(id)
+	if !strings.Contains(log, "before\n1\n2\n3\n") || !strings.Contains(log, "\n19999\n20000\nafter\n") {
+		t.Errorf("the log has holes: %.200q…", log)
+	}
+}
+
+func TestPoolStopsWhenTheLeaseIsLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start()
+	id := w.submit(nil, module.BuildSpec{Build: "echo started; sleep 100"}, nil)
+	w.farm.awaitLog(t, id, "started\n")
+	w.farm.lose(id)
+	wait(t, "the end of the container", w.runner.idle())
+	// A second job proves that the slot is free again and that the first one said nothing more.
+	if got := w.outcome(w.submit(nil, module.BuildSpec{Build: makeOut}, nil)); got.Kind != client.OutcomeDone {
+		t.Errorf("the next job: %+v", got)
+	}
+	if w.farm.finished(id) || w.farm.archive(id) != "" {
+		t.Error("a job that another worker has was finished")
+	}
+}
+
+func TestPoolCancels(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	bell := newFakeBell()
+	w.pool.Bell = bell
+	w.start()
+	id := w.submit(nil, module.BuildSpec{Build: "echo started; sleep 100"}, nil)
+	w.farm.awaitLog(t, id, "started\n")
+	w.farm.cancel(id)
+	bell.cancels <- "somebody-else"
+	bell.cancels <- id
+	if got := w.outcome(id); got.Kind != client.OutcomeReturned || got.Reason != "the job was cancelled" {
+		t.Errorf("outcome %+v", got)
+	}
+}
+
+func TestPoolIsWoken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	bell := newFakeBell()
+	w.pool.Bell, w.pool.Poll = bell, time.Hour
+	w.start()
+	w.farm.awaitClaims(t, 1)
+	id := w.submit(nil, module.BuildSpec{Build: makeOut}, nil)
+	wait(t, "taking the wake-up", bell.ring())
+	if got := w.outcome(id); got.Kind != client.OutcomeDone {
+		t.Errorf("outcome %+v", got)
+	}
+}
+
+func TestPoolGivesJobsBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.pool.Grace = 200 * time.Millisecond
+	w.start()
+	id := w.submit(nil, module.BuildSpec{Build: "echo started; sleep 100"}, nil)
+	w.farm.awaitLog(t, id, "started\n")
+	w.stop()
+	if got := w.outcome(id); got.Kind != client.OutcomeReturned {
+		t.Errorf("outcome %+v", got)
+	}
+	if err := wait(t, "the end of the pool", w.done); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	w.done <- nil
+	if !strings.Contains(w.farm.log(id), "started") {
+		t.Error("the log of a job that was given back is lost")
+	}
+}
+
+func TestPoolDrains(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start()
+	gate := filepath.Join(t.TempDir(), "gate")
+	id := w.submit(nil, module.BuildSpec{Build: `echo started; while [ ! -e ` + gate + ` ]; do sleep 0.05; done; ` + makeOut}, nil)
+	w.farm.awaitLog(t, id, "started\n")
+	w.stop()
+	later := w.submit(nil, module.BuildSpec{Build: makeOut}, nil)
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.outcome(id); got.Kind != client.OutcomeDone {
+		t.Errorf("a running job within the grace period: %+v", got)
+	}
+	if err := wait(t, "the end of the pool", w.done); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	w.done <- nil
+	if w.farm.finished(later) {
+		t.Error("a job was claimed while stopping")
+	}
+}
+
+func TestPoolRemovesWhatWasLeft(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	old := filepath.Join(w.pool.WorkDir, "jobs", "w1", "old-job")
+	other := filepath.Join(w.pool.WorkDir, "jobs", "w2", "theirs")
+	for _, dir := range []string{old, other} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.start()
+	w.farm.awaitClaims(t, 1)
+	if _, err := os.Stat(old); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("an old folder is still there: %v", err)
+	}
+	if _, err := os.Stat(other); err != nil {
+		t.Errorf("another worker's folder: %v", err)
+	}
+	if err := os.RemoveAll(filepath.Dir(other)); err != nil {
+		t.Fatal(err)
+	}
+	if w.runner.reaped() != 1 {
+		t.Error("containers were not reaped")
+	}
+}
+
+func TestPoolOfNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.pool.Native, w.pool.Cross, w.pool.QEMU = nil, nil, nil
+	if err := w.pool.Run(t.Context()); !errors.Is(err, module.ErrInvalid) {
+		t.Errorf("error %v", err)
+	}
+}
