@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/modfarm/modfarm/workers"
 	"github.com/modfarm/modfarm/workers/docker"
@@ -77,14 +76,10 @@ func TestKilledWorkerLeavesNoNetwork(t *testing.T) {
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
 	var left []string
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
-		if left = job(t, killedName); len(left) == 1 {
-			break
-		}
-	}
-	if len(left) != 1 {
-		t.Fatalf("containers %v, want the build only", left)
-	}
+	eventually(t, "only the build is left", func() bool {
+		left = job(t, killedName)
+		return len(left) == 1
+	})
 	inside, err := exec.Command("docker", "exec", left[0], "cat", "/proc/net/dev").CombinedOutput()
 	if err != nil || strings.Contains(string(inside), "eth") {
 		t.Errorf("the build still has a network: %v\n%s", err, inside)

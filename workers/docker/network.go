@@ -76,14 +76,13 @@ func (r *Runner) removeNamed(ctx context.Context, name string) error {
 	if err := r.removeContainers(ctx); err != nil {
 		return err
 	}
-	// Guards that ended by themselves may still be on their way out of the network.
-	for try := 0; ; try++ {
+	// The engine lets go of the ends of containers beside their removal: later, on a busy machine.
+	for {
 		_, err := r.engine.NetworkRemove(ctx, name, client.NetworkRemoveOptions{})
 		if err == nil || errdefs.IsNotFound(err) {
 			return nil
 		}
-		const most = 20
-		if try == most || !strings.Contains(err.Error(), "active endpoints") {
+		if !strings.Contains(err.Error(), "active endpoints") {
 			return fmt.Errorf("remove the network %s: %w", name, err)
 		}
 		select {

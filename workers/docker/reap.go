@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
@@ -48,14 +49,27 @@ func (r *Runner) removeContainers(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// remove kills and removes one container; one that is gone already is fine.
+// remove kills and removes one container, and returns when it is gone: until then it holds its network and its
+// volumes. One that is gone already is fine.
 func (r *Runner) remove(ctx context.Context, id string) error {
-	_, err := r.engine.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
-	if err == nil || errdefs.IsNotFound(err) || errdefs.IsConflict(err) { // conflict: a removal is in progress
-		return nil
+	for {
+		_, err := r.engine.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+		switch {
+		case err == nil, errdefs.IsNotFound(err):
+			return nil
+		case !errdefs.IsConflict(err): // conflict: it is being removed already, as AutoRemove does
+			return fmt.Errorf("remove the container of a build: %w", err)
+		}
+		select {
+		case <-time.After(pollRemoval):
+		case <-ctx.Done():
+			return fmt.Errorf("remove the container of a build: it is still there: %w", context.Cause(ctx))
+		}
 	}
-	return fmt.Errorf("remove the container of a build: %w", err)
 }
+
+// pollRemoval is how often a container on its way out is looked at.
+const pollRemoval = 50 * time.Millisecond
 
 // RemoveFolder removes a folder below the work folder. Where this process may not, because the root of a
 // container owns what is inside, a container does.

@@ -152,8 +152,8 @@ func (c *box) endWatch(ctx context.Context) {
 	}
 }
 
-// dropFullCache removes a cache that outgrew what a build may take; otherwise a module could fill the disk over
-// many builds. It is in use by another build at times, and then stays until that ends.
+// dropFullCache removes a cache that outgrew what a build may take, and one that did most to get its build stopped:
+// the next build would begin with it, and a module could fill the disk over many builds.
 func (c *box) dropFullCache(ctx context.Context) {
 	if c.watch == nil || c.cache == "" {
 		return
@@ -163,10 +163,11 @@ func (c *box) dropFullCache(ctx context.Context) {
 	default:
 		return // it did not end in time
 	}
-	if c.watch.disk.last.wholeCache <= c.r.limits.Disk {
+	disk, limit := &c.watch.disk, c.r.limits.Disk
+	if disk.last.wholeCache <= limit && (disk.last.sum() <= limit || disk.last.cache <= limit/2) {
 		return
 	}
 	_, err := c.r.engine.VolumeRemove(ctx, cacheVolume(c.cache), client.VolumeRemoveOptions{})
 	c.r.log().InfoContext(ctx, "a cache outgrew the disk limit of a build and is removed", "cache", c.cache,
-		"bytes", c.watch.disk.last.wholeCache, "error", err)
+		"bytes", disk.last.wholeCache, "error", err) // another build may use it, and then it stays until that ends
 }
