@@ -19,3 +19,12 @@ func CheckDistro(name string) error {
 		Advice: "use " + strings.Join(Distros(), " or "),
 	}
 }
+
+// DistroGlibc is the version of glibc that a Debian release has, as "2.36"; empty stands for DefaultDistro, and an
+// unknown release has none. Source: the release's libc6 package.
+func DistroGlibc(name string) string {
+	if name == "" {
+		name = DefaultDistro
+	}
+	return map[string]string{"bookworm": "2.36"}[name]
+}

@@ -36,6 +36,38 @@ type Release struct {
 	Manifest json.RawMessage `json:"manifest,omitempty"`
 	// Warnings are what the inspection found worth saying but not refusing.
 	Warnings []string `json:"warnings,omitempty"`
+	// Report is what its worker told about how it was built; nil for uploads.
+	Report *BuildReport `json:"report,omitempty"`
 	// PublishedAt is when the registry accepted it, in UTC.
 	PublishedAt time.Time `json:"published_at"`
+}
+
+// BuildReport is what a worker tells about how it built an archive: enough to do it again, and what came out. The
+// farm keeps it as it was told.
+type BuildReport struct {
+	// Image is the builder image, with its digest.
+	Image string `json:"image,omitempty"`
+	// Environment is what the scripts saw, without secrets.
+	Environment map[string]string `json:"environment,omitempty"`
+	// Glibc is the newest glibc symbol version that the archive needs; nil when it needs none, or none is known.
+	Glibc *GlibcNeed `json:"glibc,omitempty"`
+	// Smoke is how the entrypoint did when it was started once; nil when it was not.
+	Smoke *SmokeRun `json:"smoke,omitempty"`
+}
+
+// GlibcNeed is a glibc symbol version that something in an archive needs.
+type GlibcNeed struct {
+	// Version is the symbol version, as "2.34".
+	Version string `json:"version"`
+	// Symbol needs it, and is needed by File, a path within the archive.
+	Symbol string `json:"symbol"`
+	File   string `json:"file"`
+}
+
+// SmokeRun is how an entrypoint did when it was started once.
+type SmokeRun struct {
+	// Verdict is "passed", "failed" or "skipped".
+	Verdict string `json:"verdict"`
+	// Detail is what was seen, in one sentence.
+	Detail string `json:"detail,omitempty"`
 }

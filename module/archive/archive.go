@@ -57,6 +57,8 @@ type Expect struct {
 	Platform module.Platform
 	// FirstRun is the first_run of the metadata, when there is one.
 	FirstRun string
+	// Glibc is the version of glibc that the target has, as "2.36"; when it is empty the need for one is only reported.
+	Glibc string
 	// Limits bound it.
 	Limits Limits
 	// LenientEntrypoint turns a missing or not executable entrypoint into a warning.
@@ -81,6 +83,9 @@ type Report struct {
 	HasManifest bool
 	// Entrypoint is what the entrypoint turned out to be.
 	Entrypoint Entrypoint
+	// Glibc is the newest glibc symbol version that its programs and libraries for the platform need; nil when none
+	// is needed, or none could be read.
+	Glibc *module.GlibcNeed
 	// Warnings are worth telling the author, a sentence each. They refuse nothing.
 	Warnings []string
 }

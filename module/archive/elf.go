@@ -171,7 +171,11 @@ func (f *elfFile) dynamic(n *native, segments []segment) error {
 	if err != nil {
 		return err
 	}
-	return f.strings(n, f.tags(raw))
+	tags := f.tags(raw)
+	if err := f.glibc(n, tags); err != nil {
+		return err
+	}
+	return f.strings(n, tags)
 }
 
 // tag is one entry of the dynamic section.
@@ -275,13 +279,18 @@ func (f *elfFile) texts(table, size uint64, wanted []tag) ([]string, error) {
 // stringTable is the offset in the file of the address that DT_STRTAB names.
 func (f *elfFile) stringTable(tags []tag) (uint64, bool) {
 	for _, t := range tags {
-		if t.name != elf.DT_STRTAB {
-			continue
+		if t.name == elf.DT_STRTAB {
+			return f.offset(t.value)
 		}
-		for _, load := range f.loads {
-			if t.value >= load.vaddr && t.value-load.vaddr < load.length {
-				return t.value - load.vaddr + load.offset, true
-			}
+	}
+	return 0, false
+}
+
+// offset is where in the file the content of an address is.
+func (f *elfFile) offset(address uint64) (uint64, bool) {
+	for _, load := range f.loads {
+		if address >= load.vaddr && address-load.vaddr < load.length {
+			return address - load.vaddr + load.offset, true
 		}
 	}
 	return 0, false

@@ -43,7 +43,7 @@ func Inspect(ctx context.Context, r io.Reader, e Expect) (*Report, error) {
 	return &Report{
 		SHA256: s.file.hex(), TarSHA256: s.tar.hex(), CRC32C: s.file.crc,
 		Size: s.file.n, TarSize: s.tar.n, Entries: in.count,
-		HasManifest: in.isFile("meta.json"), Entrypoint: in.entrypoint, Warnings: in.sentences(),
+		HasManifest: in.isFile("meta.json"), Entrypoint: in.entrypoint, Glibc: in.glibc, Warnings: in.sentences(),
 	}, nil
 }
 
@@ -61,6 +61,7 @@ type inspector struct {
 	similar    []string          // names like the entrypoint's, to suggest
 	shebang    map[string]string // of scripts the entrypoint may be
 	entrypoint Entrypoint
+	glibc      *module.GlibcNeed
 }
 
 // entries goes through the tar. A Fault ends the inspection.
@@ -301,6 +302,7 @@ func (in *inspector) file(name string, h *tar.Header, body io.Reader, limits Lim
 		n.executable = executable
 		in.record(name, kindNative)
 		in.addNative(name, n)
+		in.noteGlibc(name, n)
 	case !executable:
 		in.record(name, kindFile)
 	case bytes.HasPrefix(head, []byte("#!")):

@@ -25,6 +25,7 @@ type native struct {
 	needed     []string // ELF: the libraries it asks for
 	runpath    []string // ELF: where it looks for them first
 	unread     bool     // ELF: what it asks for could not be found out
+	glibc      *glibcNeed
 }
 
 // String is what it was built for, as "linux/arm64".

@@ -28,6 +28,7 @@ func (in *inspector) conclude(s *stream) {
 	if ok {
 		in.judgeEntrypoint(name)
 	}
+	in.judgeGlibc()
 	in.listForeign()
 }
 
