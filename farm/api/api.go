@@ -89,6 +89,7 @@ func (s *server) mountServices(mux *http.ServeMux) {
 	mount(packagesv1connect.NewPackageServiceHandler(packageService{server: s}, users))
 	mount(buildv1connect.NewBuildServiceHandler(buildService{server: s}, users))
 	mount(modfarmv1connect.NewFarmServiceHandler(farmService{s}, users))
+	mount(modfarmv1connect.NewRegistryServiceHandler(registryService{s}, users))
 	mount(modfarmv1connect.NewWorkerServiceHandler(workerService{s}, workers))
 }
 

@@ -33,6 +33,9 @@ func (s *server) download(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer object.Close()
+	if r.Method == http.MethodGet {
+		s.registry.Used(r.Context(), consumer(p), rel)
+	}
 	describe(w.Header(), rel)
 	http.ServeContent(w, r, "", object.ModTime, object.Content)
 	return nil

@@ -35,7 +35,7 @@ func (a appService) UpdateModule(ctx context.Context, req *appv1.UpdateModuleReq
 	if err != nil {
 		return nil, err
 	}
-	m, err := a.registry.UpdateModule(ctx, p.Org.ID, id, updateFrom(req))
+	m, err := a.registry.UpdateModule(ctx, p.Org.ID, id, updateFrom(p, req))
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,11 @@ func (a appService) GetModule(ctx context.Context, req *appv1.GetModuleRequest) 
 	if err != nil {
 		return nil, err
 	}
-	return &appv1.GetModuleResponse{Module: moduleTo(m, versions, req.GetIncludeMarkdownDocumentation())}, nil
+	usage, err := a.registry.Usage(ctx, []string{m.Key})
+	if err != nil {
+		return nil, err
+	}
+	return &appv1.GetModuleResponse{Module: moduleTo(m, versions, usage[m.Key], req.GetIncludeMarkdownDocumentation())}, nil
 }
 
 // ListModules lists the modules of the caller's organization.
@@ -78,13 +82,17 @@ func (a appService) ListModules(ctx context.Context, req *appv1.ListModulesReque
 	if err != nil {
 		return nil, err
 	}
+	usage, err := a.registry.Usage(ctx, keysOf(modules))
+	if err != nil {
+		return nil, err
+	}
 	res := &appv1.ListModulesResponse{}
 	for _, m := range modules {
 		versions, err := a.registry.Versions(ctx, viewer(p), m.ID())
 		if err != nil {
 			return nil, err
 		}
-		res.Modules = append(res.Modules, moduleTo(m, versions, req.GetIncludeMarkdownDocumentation()))
+		res.Modules = append(res.Modules, moduleTo(m, versions, usage[m.Key], req.GetIncludeMarkdownDocumentation()))
 	}
 	return res, nil
 }
@@ -105,8 +113,17 @@ func at(field string, err error) error {
 	return fault
 }
 
-func updateFrom(req *appv1.UpdateModuleRequest) registry.Update {
+func keysOf(modules []registry.Module) []string {
+	keys := make([]string, 0, len(modules))
+	for _, m := range modules {
+		keys = append(keys, m.Key)
+	}
+	return keys
+}
+
+func updateFrom(p account.Principal, req *appv1.UpdateModuleRequest) registry.Update {
 	u := registry.Update{
+		By:         actor(p),
 		Visibility: visibilityFrom(req.GetVisibility()),
 		Metadata: registry.Metadata{
 			URL: req.GetUrl(), Description: req.GetDescription(),

@@ -9,12 +9,14 @@ import (
 )
 
 // moduleTo is a module as clients see it. Long texts are only sent when asked for.
-func moduleTo(m registry.Module, versions []registry.Version, docs bool) *appv1.Module {
+func moduleTo(m registry.Module, versions []registry.Version, usage registry.Usage, docs bool) *appv1.Module {
 	out := &appv1.Module{
 		ModuleId: m.ID().String(), Name: m.Name, Visibility: visibilityTo(m.Visibility),
 		Url: m.Metadata.URL, Description: m.Metadata.Description, Models: modelsTo(m.Metadata.Models, docs),
 		OrganizationId: m.OrgID, Entrypoint: m.Metadata.Entrypoint, PublicNamespace: m.Namespace,
 		FirstRun: optional(m.Metadata.FirstRun), Apps: appsTo(m.Metadata.Apps),
+		TotalRobotUsage: int64(usage.Machines), TotalOrganizationUsage: int64(usage.Orgs),
+		DeprecatedStatus: deprecatedTo(m.Deprecated),
 	}
 	if docs {
 		out.MarkdownDescription = optional(m.Metadata.Markdown)
@@ -28,18 +30,31 @@ func moduleTo(m registry.Module, versions []registry.Version, docs bool) *appv1.
 func versionTo(v registry.Version, docs bool) *appv1.VersionHistory {
 	out := &appv1.VersionHistory{
 		Version: v.Version.String(), Models: modelsTo(v.Metadata.Models, docs), Entrypoint: v.Metadata.Entrypoint,
-		FirstRun: optional(v.Metadata.FirstRun), Apps: appsTo(v.Metadata.Apps),
+		FirstRun: optional(v.Metadata.FirstRun), Apps: appsTo(v.Metadata.Apps), Files: filesTo(v.Files),
+		DeprecatedStatus: deprecatedTo(v.Deprecated),
 	}
 	if docs {
 		out.MarkdownDescription = optional(v.Metadata.Markdown)
 	}
+	return out
+}
+
+func deprecatedTo(d registry.Deprecation) *appv1.DeprecatedStatus {
+	if d.IsZero() {
+		return nil
+	}
+	return &appv1.DeprecatedStatus{DeprecatedAt: timestamppb.New(d.At), Message: d.Why}
+}
+
+func filesTo(files []registry.File) []*appv1.Uploads {
+	var out []*appv1.Uploads
 	seen := map[module.Platform]bool{} // tagged uploads of one platform are one entry to clients
-	for _, f := range v.Files {
+	for _, f := range files {
 		if seen[f.Platform] {
 			continue
 		}
 		seen[f.Platform] = true
-		out.Files = append(out.Files, &appv1.Uploads{Platform: f.Platform.String(), UploadedAt: timestamppb.New(f.UploadedAt)})
+		out = append(out, &appv1.Uploads{Platform: f.Platform.String(), UploadedAt: timestamppb.New(f.UploadedAt)})
 	}
 	return out
 }

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
 	"connectrpc.com/connect"
@@ -90,11 +89,7 @@ func releaseFrom(info *appv1.ModuleFileInfo) (module.Release, error) {
 	if err == nil && platform.String() != info.GetPlatform() {
 		collect(module.Fault{Path: "platform", Value: info.GetPlatform(), Problem: "not how the registry spells it", Advice: "write " + platform.String()})
 	}
-	for i, tag := range info.GetPlatformTags() {
-		if tag == "" {
-			collect(module.Fault{Path: fmt.Sprintf("platform_tags[%d]", i), Problem: "empty", Advice: "write key:value"})
-		}
-	}
+	faults = append(faults, registry.CheckTags("platform_tags", info.GetPlatformTags())...)
 	return module.Release{ID: id, Version: version, Platform: platform, Tags: registry.SortedTags(info.GetPlatformTags())}, faults.Err()
 }
 

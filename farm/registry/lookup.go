@@ -23,8 +23,18 @@ type Version struct {
 	Metadata Metadata
 	// Commit is the git commit of its builds; empty when all were uploaded.
 	Commit string
+	// Deprecated tells since when and why nobody should choose the version.
+	Deprecated Deprecation
 	// Files are the archives by platform, then tags.
 	Files []File
+}
+
+// VersionRow is what is stored about a version beside its files.
+type VersionRow struct {
+	// Metadata is what was frozen into the version.
+	Metadata Metadata
+	// Deprecated tells since when and why nobody should choose it.
+	Deprecated Deprecation
 }
 
 // File is one archive of a version.
@@ -45,6 +55,23 @@ func (r *Registry) Releases(ctx context.Context, id module.ID) ([]module.Release
 		return nil, err
 	}
 	return r.releases(ctx, m)
+}
+
+// ReleasesOf is Releases for a viewer, of one version or of all with the zero
+// version. A version that does not exist wraps module.ErrNotFound.
+func (r *Registry) ReleasesOf(ctx context.Context, viewer Viewer, id module.ID, v module.Version) ([]module.Release, error) {
+	m, err := r.Module(ctx, viewer, id)
+	if err != nil {
+		return nil, err
+	}
+	releases, err := r.Store.Releases(ctx, m.Key, v)
+	if err != nil {
+		return nil, fmt.Errorf("list releases of %q: %w", id, err)
+	}
+	if len(releases) == 0 && !v.IsZero() {
+		return nil, r.noSuchVersion(ctx, m, v)
+	}
+	return sorted(releases), nil
 }
 
 func (r *Registry) releases(ctx context.Context, m Module) ([]module.Release, error) {
@@ -75,14 +102,15 @@ func (r *Registry) Versions(ctx context.Context, viewer Viewer, id module.ID) ([
 	if err != nil {
 		return nil, err
 	}
-	frozen, err := r.Store.Frozen(ctx, m.Key)
+	rows, err := r.Store.VersionRows(ctx, m.Key)
 	if err != nil {
 		return nil, fmt.Errorf("list versions of %q: %w", id, err)
 	}
 	var versions []Version
 	for _, rel := range releases {
 		if n := len(versions); n == 0 || versions[n-1].Version != rel.Version {
-			versions = append(versions, Version{Version: rel.Version, Metadata: frozen[rel.Version]})
+			row := rows[rel.Version]
+			versions = append(versions, Version{Version: rel.Version, Metadata: row.Metadata, Deprecated: row.Deprecated})
 		}
 		last := &versions[len(versions)-1]
 		last.Commit = cmp.Or(last.Commit, rel.Commit)
@@ -134,7 +162,11 @@ func (r *Registry) Lookup(ctx context.Context, viewer Viewer, q Query) (module.R
 	if text != latest || len(releases) == 0 {
 		return module.Release{}, noVersion(id, q.Version, releases)
 	}
-	version := newest(releases)
+	rows, err := r.Store.VersionRows(ctx, m.Key)
+	if err != nil {
+		return module.Release{}, fmt.Errorf("look up %s: %w", id, err)
+	}
+	version := newest(releases, rows)
 	releases = slices.DeleteFunc(releases, func(rel module.Release) bool { return rel.Version != version })
 	return choose(id, releases, platform, tag)
 }
@@ -177,17 +209,24 @@ func list(platforms []string) string {
 	return strings.Join(platforms, ", ")
 }
 
-// newest is the highest stable version, or the highest of all when none is stable.
-func newest(ascending []module.Release) module.Version {
+// newest is the highest version of the best kind there is: neither deprecated nor
+// a pre-release, then a pre-release, then a deprecated one.
+func newest(ascending []module.Release, rows map[module.Version]VersionRow) module.Version {
+	var best module.Version
+	rank := 0
 	for _, rel := range slices.Backward(ascending) {
-		if !rel.Version.IsPrerelease() {
-			return rel.Version
+		this := 3
+		switch {
+		case !rows[rel.Version].Deprecated.IsZero():
+			this = 1
+		case rel.Version.IsPrerelease():
+			this = 2
+		}
+		if this > rank {
+			best, rank = rel.Version, this
 		}
 	}
-	if len(ascending) == 0 {
-		return module.Version{}
-	}
-	return ascending[len(ascending)-1].Version
+	return best
 }
 
 // shownVersions bounds how many versions a message lists.

@@ -25,6 +25,9 @@ type Module struct {
 	Visibility module.Visibility
 	// Metadata is the current metadata; uploads freeze it into their version.
 	Metadata Metadata
+	// Deprecated tells since when and why nobody should choose the module; zero
+	// for the most part.
+	Deprecated Deprecation
 	// CreatedAt and UpdatedAt are in UTC.
 	CreatedAt, UpdatedAt time.Time
 }
@@ -41,6 +44,8 @@ func (m Module) ID() module.ID {
 // Update is a complete new metadata of a module, as UpdateModule of the wire
 // sends it.
 type Update struct {
+	// By is who asks, for the module's events.
+	By string
 	// Visibility is the new visibility; empty leaves it.
 	Visibility module.Visibility
 	// Metadata replaces the current one, but for Markdown.
@@ -124,23 +129,49 @@ func (r *Registry) OwnModule(ctx context.Context, orgID string, id module.ID) (M
 // UpdateModule replaces the metadata of a module of the organization. Everything
 // wrong with it comes back at once as module.Faults and nothing is changed then.
 func (r *Registry) UpdateModule(ctx context.Context, orgID string, id module.ID, u Update) (Module, error) {
+	return r.ChangeModule(ctx, orgID, id, u.By, func(m *Module) { *m = m.applied(u) })
+}
+
+// ChangeModule is UpdateModule for callers that change only some of a module's
+// visibility and metadata. A module that other organizations use cannot become
+// private, which wraps module.ErrConflict.
+func (r *Registry) ChangeModule(ctx context.Context, orgID string, id module.ID, by string, change func(*Module)) (Module, error) {
 	m, err := r.OwnModule(ctx, orgID, id)
 	if err != nil {
 		return Module{}, err
 	}
-	updated, err := r.Store.UpdateModule(ctx, m.Key, func(m *Module) error {
-		next := m.applied(u)
+	usage, err := r.usageOf(ctx, m)
+	if err != nil {
+		return Module{}, err
+	}
+	updated, err := r.Store.UpdateModule(ctx, m.Key, func(m *Module) ([]Event, error) {
+		next := *m
+		change(&next)
 		if err := checkModule(next).Err(); err != nil {
-			return err
+			return nil, err
 		}
-		next.UpdatedAt = r.now()
+		now := r.now()
+		var events []Event
+		if next.Visibility != m.Visibility {
+			if next.Visibility == module.VisibilityPrivate && usage.OtherOrgs > 0 {
+				return nil, stillUsed(usage)
+			}
+			events = append(events, newEvent(now, by, ActionVisibility, module.Version{}, fmt.Sprintf("%s to %s", m.Visibility, next.Visibility)))
+		}
+		next.UpdatedAt = now
 		*m = next
-		return nil
+		return events, nil
 	})
 	if err != nil {
 		return Module{}, fmt.Errorf("update module %q: %w", id, err)
 	}
 	return updated, nil
+}
+
+// stillUsed is why a module stays visible.
+func stillUsed(u Usage) error {
+	return fmt.Errorf("%w: visibility: %q: %s fetched the module within %d days and would lose it; keep it public_unlisted, or deprecate it so that they move on",
+		module.ErrConflict, module.VisibilityPrivate, otherOrgs(u.OtherOrgs), days(usedWithin))
 }
 
 // applied is the module as the update would leave it.

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -21,9 +22,28 @@ type History struct {
 	Versions []module.Version
 	// Frozen is the metadata of the version; nil before its first release.
 	Frozen *Metadata
+	// Deleted is when and by whom the version as a whole was deleted; nil when it
+	// was not.
+	Deleted *Deleted
+	// DeletedSlots are the uploads of the version that were deleted.
+	DeletedSlots []DeletedSlot
 	// Blobs are the rows of the digests that were asked for, held until the
 	// transaction ends so that no collector takes them.
 	Blobs map[string]Blob
+}
+
+// Deleted says that something was published once and is gone.
+type Deleted struct {
+	// At is when, in UTC; By is who.
+	At time.Time
+	By string
+}
+
+// DeletedSlot is the place of an upload that was deleted.
+type DeletedSlot struct {
+	Platform module.Platform
+	Tags     []string
+	Deleted
 }
 
 // Change is what publishing stores.
@@ -87,7 +107,7 @@ func checkReleases(releases []module.Release) error {
 		if len(rel.SHA256) != 64 {
 			faults = append(faults, module.Fault{Path: at + ".sha256", Value: rel.SHA256, Problem: "not a digest", Advice: "upload the archive first"})
 		}
-		faults = append(faults, checkTags(at+".tags", rel.Tags)...)
+		faults = append(faults, CheckTags(at+".tags", rel.Tags)...)
 		if slot := slotOf(rel); seen[slot] {
 			faults = append(faults, module.Fault{Path: at, Value: slot, Problem: "named twice", Advice: "publish one archive for a platform and its tags"})
 		} else {
@@ -97,13 +117,21 @@ func checkReleases(releases []module.Release) error {
 	return faults.Err()
 }
 
-func checkTags(at string, tags []string) module.Faults {
+// maxTag bounds a platform tag, in bytes.
+const maxTag = 200
+
+// tagRule is a key, a colon and a value. Machines report theirs in ASCII, so that
+// a letter that only looks like one of it would never match.
+var tagRule = regexp.MustCompile(`^[!-9;-~]+:[!-~]+$`)
+
+// CheckTags returns what is wrong with platform tags; at is where they stand.
+func CheckTags(at string, tags []string) module.Faults {
 	var faults module.Faults
 	for i, tag := range tags {
-		if tag == "" || len(tag) > 200 || strings.ContainsFunc(tag, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		if len(tag) > maxTag || !tagRule.MatchString(tag) {
 			faults = append(faults, module.Fault{
-				Path: fmt.Sprintf("%s[%d]", at, i), Value: tag, Problem: "not a tag",
-				Advice: "write key:value without spaces, at most 200 bytes",
+				Path: fmt.Sprintf("%s[%d]", at, i), Value: tag, Problem: "not a platform tag",
+				Advice: fmt.Sprintf("write key:value, such as distro:debian, in ASCII without spaces, at most %d bytes", maxTag),
 			})
 		}
 	}
@@ -127,6 +155,9 @@ func SortedTags(tags []string) []string {
 func planPublish(h History, releases []module.Release, now time.Time) (Change, error) {
 	change := Change{At: now}
 	for _, rel := range releases {
+		if err := checkNotDeleted(rel, h); err != nil {
+			return Change{}, err
+		}
 		if err := checkCommit(rel, append(slices.Clone(h.Releases), change.Releases...)); err != nil {
 			return Change{}, err
 		}
@@ -147,6 +178,22 @@ func planPublish(h History, releases []module.Release, now time.Time) (Change, e
 		planMetadata(&change, h)
 	}
 	return change, nil
+}
+
+// checkNotDeleted holds that what was deleted is never published again, not even
+// with the same bytes: somebody took it back.
+func checkNotDeleted(rel module.Release, h History) error {
+	if d := h.Deleted; d != nil {
+		return fmt.Errorf("%w: version %s was deleted on %s by %s: the number of a deleted version is never used again; choose a new version",
+			module.ErrConflict, rel.Version, d.At.Format(time.DateOnly), d.By)
+	}
+	for _, gone := range h.DeletedSlots {
+		if slot := slotOf(rel); slot == slotOf(module.Release{Platform: gone.Platform, Tags: gone.Tags}) {
+			return fmt.Errorf("%w: the upload of version %s for %s was deleted on %s by %s and never comes back under that number: choose a new version",
+				module.ErrConflict, rel.Version, slot, gone.At.Format(time.DateOnly), gone.By)
+		}
+	}
+	return nil
 }
 
 // checkCommit holds one version to one commit. Uploads have none and go with any.

@@ -257,7 +257,7 @@ func TestFind(t *testing.T) {
 			f := newFarm(t, servers.Open(t, dialect))
 			m := f.module(t, "widget")
 			rel := f.release(t, m, "1.0.0", "a", nil)
-			f.publish(t, rel, f.release(t, m, "1.0.0", "b", func(rel *module.Release) { onARM64(rel); rel.Tags = []string{"x"} }))
+			f.publish(t, rel, f.release(t, m, "1.0.0", "b", func(rel *module.Release) { onARM64(rel); rel.Tags = []string{"x:y"} }))
 			got, err := f.Find(t.Context(), module.ID{Namespace: f.acme.ID, Name: "widget"}, rel.Version, linuxAMD64())
 			if err != nil || got.SHA256 != rel.SHA256 || got.Commit != rel.Commit {
 				t.Errorf("found %+v, error %v", got, err)

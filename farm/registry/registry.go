@@ -18,13 +18,15 @@ import (
 type ModuleStore interface {
 	// CreateModule stores m (Namespace is ignored) and returns the row. A name
 	// that the organization has already, in any case, is a conflict; an unknown
-	// organization is not found.
+	// organization is not found. The row of a deleted module of that name is
+	// used again, with its key, so that what was deleted with it stays deleted.
 	CreateModule(ctx context.Context, m Module) (Module, error)
-	// Module finds a module by namespace or by organization id.
+	// Module finds a module by namespace or by organization id. A deleted one is
+	// not found.
 	Module(ctx context.Context, id module.ID) (Module, error)
-	// UpdateModule runs change on the row and stores the outcome, all in one
-	// transaction. The error of change comes back unwrapped.
-	UpdateModule(ctx context.Context, key string, change func(*Module) error) (Module, error)
+	// UpdateModule runs change on the row and stores the outcome and the events,
+	// all in one transaction. The error of change comes back unwrapped.
+	UpdateModule(ctx context.Context, key string, change func(*Module) ([]Event, error)) (Module, error)
 	// Modules lists an organization's modules by name.
 	Modules(ctx context.Context, orgID string) ([]Module, error)
 }
@@ -39,8 +41,37 @@ type ReleaseStore interface {
 	// Releases returns the releases of one version, or of all with the zero
 	// version, in no special order.
 	Releases(ctx context.Context, key string, v module.Version) ([]module.Release, error)
-	// Frozen returns the metadata frozen into each version of a module.
-	Frozen(ctx context.Context, key string) (map[module.Version]Metadata, error)
+	// VersionRows returns what is stored about each version of a module that has
+	// not been deleted.
+	VersionRows(ctx context.Context, key string) (map[module.Version]VersionRow, error)
+	// Deprecate stores that a version is deprecated, or with the zero
+	// Deprecation that it is not, and the event. A version that was not
+	// published, or was deleted, is not found.
+	Deprecate(ctx context.Context, key string, v module.Version, d Deprecation, e Event) error
+}
+
+// RemovalStore removes what was published.
+type RemovalStore interface {
+	// Remove runs plan on all that a module holds and stores its outcome, all in
+	// one transaction that excludes every Publish of the module. The error of
+	// plan comes back unwrapped and leaves nothing changed.
+	Remove(ctx context.Context, key string, usedSince time.Time, plan func(Holdings) (Removal, error)) error
+}
+
+// UseStore remembers who fetches what.
+type UseStore interface {
+	// PutUse stores that an upload was fetched, in place of what is stored for
+	// the same key and upload.
+	PutUse(ctx context.Context, key string, u Use) error
+	// Usage counts who fetched something of each module since a time. Modules
+	// that nobody fetched from may be missing.
+	Usage(ctx context.Context, keys []string, since time.Time) (map[string]Usage, error)
+}
+
+// EventStore tells what was done to a module.
+type EventStore interface {
+	// Events returns the newest events of a module, the newest first.
+	Events(ctx context.Context, key string, limit int) ([]Event, error)
 }
 
 // BlobStore keeps the rows that map a digest to the bytes' key in the backend.
@@ -64,6 +95,9 @@ type BlobStore interface {
 type Store interface {
 	ModuleStore
 	ReleaseStore
+	RemovalStore
+	UseStore
+	EventStore
 	BlobStore
 }
 
@@ -77,6 +111,8 @@ type Registry struct {
 	Log *slog.Logger
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
+
+	noted notes // of uses
 }
 
 // Viewer is on whose behalf something is looked up. The zero value sees what

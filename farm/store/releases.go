@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -47,9 +48,7 @@ func (s *releaseRow) read() (module.Release, error) {
 	if r.Platform, err = module.ParsePlatform(s.platform); err != nil {
 		return module.Release{}, fmt.Errorf("stored release: %w", err)
 	}
-	if s.tags != "" {
-		r.Tags = strings.Split(s.tags, "\n")
-	}
+	r.Tags = splitTags(s.tags)
 	if s.manifest != "" {
 		r.Manifest = json.RawMessage(s.manifest)
 	}
@@ -59,6 +58,14 @@ func (s *releaseRow) read() (module.Release, error) {
 	r.CRC32C = uint32(s.crc32c)
 	r.PublishedAt = fromMillis(s.publishedAt)
 	return r, nil
+}
+
+// splitTags reads tags as they are stored, one a line.
+func splitTags(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return strings.Split(s, "\n")
 }
 
 func selectReleases(ctx context.Context, db querying, key string, v module.Version) ([]module.Release, error) {
@@ -80,30 +87,44 @@ func (s *Store) Releases(ctx context.Context, key string, v module.Version) ([]m
 	return selectReleases(ctx, s, key, v)
 }
 
-// Frozen returns the metadata frozen into each version of a module.
-func (s *Store) Frozen(ctx context.Context, key string) (map[module.Version]registry.Metadata, error) {
-	return selectFrozen(ctx, s, "module_key = ?", key)
+// VersionRows returns what is stored about each version of a module that has not been deleted.
+func (s *Store) VersionRows(ctx context.Context, key string) (map[module.Version]registry.VersionRow, error) {
+	rows := map[module.Version]registry.VersionRow{}
+	err := s.all(ctx, "SELECT version, metadata, deprecated_at, deprecated_why FROM versions WHERE module_key = ? AND deleted_at = 0", []any{key},
+		func(row scanner) error {
+			var text, metadata string
+			var deprecated int64
+			var r registry.VersionRow
+			if err := row.Scan(&text, &metadata, &deprecated, &r.Deprecated.Why); err != nil {
+				return err
+			}
+			v, err := module.ParseVersion(text)
+			if err != nil {
+				return fmt.Errorf("stored version: %w", err)
+			}
+			if err := json.Unmarshal([]byte(metadata), &r.Metadata); err != nil {
+				return fmt.Errorf("stored metadata of version %s: %w", v, err)
+			}
+			r.Deprecated.At = fromMillis(deprecated)
+			rows[v] = r
+			return nil
+		})
+	return rows, err
 }
 
-func selectFrozen(ctx context.Context, db querying, where string, args ...any) (map[module.Version]registry.Metadata, error) {
-	frozen := map[module.Version]registry.Metadata{}
-	err := db.all(ctx, "SELECT version, metadata FROM versions WHERE "+where, args, func(row scanner) error {
-		var text, metadata string
-		if err := row.Scan(&text, &metadata); err != nil {
+// Deprecate stores a version's deprecation and the event. It leaves what was frozen alone.
+func (s *Store) Deprecate(ctx context.Context, key string, v module.Version, d registry.Deprecation, e registry.Event) error {
+	return s.tx(ctx, func(t *tx) error {
+		n, err := t.exec(ctx, "UPDATE versions SET deprecated_at = ?, deprecated_why = ? WHERE module_key = ? AND version = ? AND deleted_at = 0",
+			millis(d.At), d.Why, key, v.String())
+		if err != nil {
 			return err
 		}
-		v, err := module.ParseVersion(text)
-		if err != nil {
-			return fmt.Errorf("stored version: %w", err)
+		if n == 0 {
+			return fmt.Errorf("%w: no such version", module.ErrNotFound)
 		}
-		var meta registry.Metadata
-		if err := json.Unmarshal([]byte(metadata), &meta); err != nil {
-			return fmt.Errorf("stored metadata of version %s: %w", v, err)
-		}
-		frozen[v] = meta
-		return nil
+		return t.putEvents(ctx, key, e)
 	})
-	return frozen, err
 }
 
 // Publish runs plan on what is stored for a version and stores its outcome. It holds the module's row, so that those
@@ -133,12 +154,8 @@ func (t *tx) history(ctx context.Context, key string, v module.Version, digests 
 	if h.Releases, err = selectReleases(ctx, t, key, v); err != nil {
 		return registry.History{}, err
 	}
-	frozen, err := selectFrozen(ctx, t, "module_key = ? AND version = ?", key, v.String())
-	if err != nil {
+	if err := t.versionHistory(ctx, key, v, &h); err != nil {
 		return registry.History{}, err
-	}
-	if meta, ok := frozen[v]; ok {
-		h.Frozen = &meta
 	}
 	if h.Versions, err = t.versions(ctx, key); err != nil {
 		return registry.History{}, err
@@ -147,9 +164,44 @@ func (t *tx) history(ctx context.Context, key string, v module.Version, digests 
 	return h, err
 }
 
+// versionHistory reads what became of one version before.
+func (t *tx) versionHistory(ctx context.Context, key string, v module.Version, h *registry.History) error {
+	var metadata, by string
+	var at int64
+	err := t.one(ctx, "SELECT metadata, deleted_at, deleted_by FROM versions WHERE module_key = ? AND version = ?", []any{key, v.String()}, &metadata, &at, &by)
+	if errors.Is(err, module.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	h.Frozen = &registry.Metadata{}
+	if err := json.Unmarshal([]byte(metadata), h.Frozen); err != nil {
+		return fmt.Errorf("stored metadata of version %s: %w", v, err)
+	}
+	if at != 0 {
+		h.Deleted = &registry.Deleted{At: fromMillis(at), By: by}
+	}
+	return t.all(ctx, "SELECT platform, tags, deleted_at, deleted_by FROM deleted_releases WHERE module_key = ? AND version = ?",
+		[]any{key, v.String()}, func(row scanner) error {
+			var platform, tags string
+			var slot registry.DeletedSlot
+			if err := row.Scan(&platform, &tags, &at, &slot.By); err != nil {
+				return err
+			}
+			slot.At = fromMillis(at)
+			slot.Tags = splitTags(tags)
+			var err error
+			slot.Platform, err = module.ParsePlatform(platform)
+			h.DeletedSlots = append(h.DeletedSlots, slot)
+			return err
+		})
+}
+
+// versions are the published versions of a module, without those that were deleted.
 func (t *tx) versions(ctx context.Context, key string) ([]module.Version, error) {
 	var versions []module.Version
-	err := t.all(ctx, "SELECT version FROM versions WHERE module_key = ?", []any{key}, func(row scanner) error {
+	err := t.all(ctx, "SELECT version FROM versions WHERE module_key = ? AND deleted_at = 0", []any{key}, func(row scanner) error {
 		var text string
 		if err := row.Scan(&text); err != nil {
 			return err
