@@ -66,10 +66,26 @@ func (c *Client) Builds(ctx context.Context, id module.ID, limit int) ([]Build, 
 	return builds, nil
 }
 
-// CancelBuild ends every job of a build that has not ended, and returns the build. Jobs
-// with a worker end soon after.
+// CancelBuild ends every job of a build that has not ended, and returns the build. Jobs with a worker end soon after.
+// When nothing is left to end it is module.ErrConflict.
 func (c *Client) CancelBuild(ctx context.Context, id string) (Build, error) {
-	res, err := c.farm.CancelBuild(ctx, &modfarmv1.CancelBuildRequest{BuildId: id})
+	return c.CancelPlatform(ctx, id, module.Platform{})
+}
+
+// CancelPlatform is CancelBuild for one platform of a build.
+func (c *Client) CancelPlatform(ctx context.Context, id string, platform module.Platform) (Build, error) {
+	res, err := c.farm.CancelBuild(ctx, &modfarmv1.CancelBuildRequest{BuildId: id, Platform: platform.String()})
+	if err != nil {
+		return Build{}, c.fromRPC(ctx, err)
+	}
+	return buildFrom(res.GetBuild())
+}
+
+// RetryBuild builds one platform of a build again from the same commit, or every one that did not succeed when
+// platform is zero, and returns the build. token reads the repository; builds that were started with one need it
+// again. A platform that is under way or succeeded is module.ErrConflict.
+func (c *Client) RetryBuild(ctx context.Context, id string, platform module.Platform, token string) (Build, error) {
+	res, err := c.farm.RetryJob(ctx, &modfarmv1.RetryJobRequest{BuildId: id, Platform: platform.String(), Token: token})
 	if err != nil {
 		return Build{}, c.fromRPC(ctx, err)
 	}

@@ -55,7 +55,8 @@ func (r *reader) job(p *modfarmv1.Job) Job {
 		State:    JobState(p.GetState()), Terminal: p.GetTerminal(), Step: p.GetStep(), Reason: p.GetReason(),
 		Attempt: int(p.GetAttempt()), Worker: p.GetWorker(), Strategy: module.Strategy(p.GetStrategy()),
 		FallbackFrom: module.Strategy(p.GetFallbackFrom()), CancelRequested: p.GetCancelRequested(),
-		Release:   r.release(p.GetRelease()),
+		Release: r.release(p.GetRelease()), Report: reportFrom(p.GetReport()), Waiting: waitingFrom(p.GetWaiting()),
+		QueuedAt: moment(p.GetQueuedAt()), Memory: p.GetMemory(),
 		CreatedAt: moment(p.GetCreatedAt()), StartedAt: moment(p.GetStartedAt()), EndedAt: moment(p.GetEndedAt()),
 		LogSize: p.GetLogSize(),
 	}
@@ -72,6 +73,45 @@ func (r *reader) release(p *modfarmv1.Release) *module.Release {
 		Tags:     p.GetTags(), Commit: p.GetCommit(), BuildID: p.GetBuildId(), Strategy: module.Strategy(p.GetStrategy()),
 		Size: p.GetSize(), SHA256: p.GetSha256(), TarSHA256: p.GetTarSha256(), CRC32C: p.GetCrc32C(),
 		Entrypoint: p.GetEntrypoint(), Warnings: p.GetWarnings(), PublishedAt: moment(p.GetPublishedAt()),
+		Report: reportFrom(p.GetReport()),
+	}
+}
+
+func reportFrom(p *modfarmv1.BuildReport) *module.BuildReport {
+	if p == nil {
+		return nil
+	}
+	out := &module.BuildReport{Image: p.GetBuildImage(), Environment: p.GetEnvironment()}
+	if g := p.GetGlibc(); g != nil {
+		out.Glibc = &module.GlibcNeed{Version: g.GetVersion(), Symbol: g.GetSymbol(), File: g.GetFile()}
+	}
+	if s := p.GetSmoke(); s != nil {
+		out.Smoke = &module.SmokeRun{Verdict: s.GetVerdict(), Detail: s.GetDetail()}
+	}
+	return out
+}
+
+func reportTo(r *module.BuildReport) *modfarmv1.BuildReport {
+	if r == nil {
+		return nil
+	}
+	out := &modfarmv1.BuildReport{BuildImage: r.Image, Environment: r.Environment}
+	if g := r.Glibc; g != nil {
+		out.Glibc = &modfarmv1.Glibc{Version: g.Version, Symbol: g.Symbol, File: g.File}
+	}
+	if s := r.Smoke; s != nil {
+		out.Smoke = &modfarmv1.Smoke{Verdict: s.Verdict, Detail: s.Detail}
+	}
+	return out
+}
+
+func waitingFrom(p *modfarmv1.Waiting) *Waiting {
+	if p == nil {
+		return nil
+	}
+	return &Waiting{
+		Cause: p.GetCause(), Position: int(p.GetPosition()), BuildsAhead: p.GetBuildsAhead(), OthersAhead: int(p.GetOthersAhead()),
+		Until: p.GetUntil(), HeldUntil: moment(p.GetHeldUntil()), Workers: p.GetWorkers(),
 	}
 }
 

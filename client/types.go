@@ -107,9 +107,17 @@ type Job struct {
 	FallbackFrom module.Strategy `json:"fallback_from,omitempty"`
 	// CancelRequested says that the worker was asked to stop but has not yet.
 	CancelRequested bool `json:"cancel_requested,omitempty"`
+	// Report is what the worker told about how it builds or built; nil before.
+	Report *module.BuildReport `json:"report,omitempty"`
+	// Waiting says in parts what the job waits for; only Client.Build fills it in, and only while it waits.
+	Waiting *Waiting `json:"waiting,omitempty"`
 	// Release is what was or will be published; nil before an archive was accepted.
 	Release   *module.Release `json:"release,omitempty"`
 	CreatedAt time.Time       `json:"created_at"`
+	// QueuedAt is since when a worker may take it; zero before.
+	QueuedAt time.Time `json:"queued_at,omitzero"`
+	// Memory is what modfarm.yaml says that building it takes, in bytes; zero is the farm's default.
+	Memory int64 `json:"memory,omitempty"`
 	// StartedAt and EndedAt are zero until then.
 	StartedAt time.Time `json:"started_at,omitzero"`
 	EndedAt   time.Time `json:"ended_at,omitzero"`
@@ -119,6 +127,24 @@ type Job struct {
 
 // OK reports whether the job succeeded.
 func (j Job) OK() bool { return j.State == JobPublished || j.State == JobBuilt }
+
+// Waiting says what a job that no worker has waits for. Job.Reason says the same in one sentence.
+type Waiting struct {
+	// Cause is resolving, no_worker, strategy, native, memory, slot, platforms or registry.
+	Cause string `json:"cause"`
+	// Position is its place among the jobs that wait for a worker of its platform, from 1; 0 when it waits for
+	// something else.
+	Position int `json:"position,omitempty"`
+	// BuildsAhead are the builds of its own organization before it, at most twenty; OthersAhead counts jobs of others.
+	BuildsAhead []string `json:"builds_ahead,omitempty"`
+	OthersAhead int      `json:"others_ahead"`
+	// Until is what would have to be true for it to go on.
+	Until string `json:"until"`
+	// HeldUntil is how long it is kept for a native worker; zero when it is not.
+	HeldUntil time.Time `json:"held_until,omitzero"`
+	// Workers are those that may take it.
+	Workers []string `json:"workers,omitempty"`
+}
 
 // LogChunk is a piece of one step's output at a byte offset of the job's whole log.
 type LogChunk struct {
@@ -131,6 +157,15 @@ type LogChunk struct {
 type Worker struct {
 	Name                string
 	Native, Cross, QEMU []module.Platform
+	// Memory is what it has for builds, in bytes, and MemoryFree what is left of that; zero Memory is not known, and
+	// then does not count.
+	Memory, MemoryFree int64
+	// Slots is how many jobs it builds at a time, and SlotsFree how many of those are free; zero Slots is not known.
+	Slots, SlotsFree int
+	// Labels are for people.
+	Labels []string
+	// Draining says that it takes no more jobs, because it is about to stop.
+	Draining bool
 }
 
 // Assignment is a job with all that building it needs.
@@ -166,6 +201,8 @@ type LeaseRef struct {
 type Progress struct {
 	Step     string
 	Strategy module.Strategy
+	// Report is how it builds, as far as that is known; nil keeps what was said before.
+	Report *module.BuildReport
 }
 
 // Directive is the farm's answer to Progress.
@@ -201,6 +238,8 @@ type Outcome struct {
 	// Reason is one sentence with the next step, for all kinds but OutcomeDone and OutcomeReturned.
 	Reason   string
 	Strategy module.Strategy
+	// Report is how it was built; nil keeps what was said before.
+	Report *module.BuildReport
 }
 
 // Archive is what the farm found in an archive that it accepted.

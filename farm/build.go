@@ -61,6 +61,8 @@ type Job struct {
 	Strategy module.Strategy
 	// FallbackFrom is the strategy that turned out not to work before Strategy was used; usually empty.
 	FallbackFrom module.Strategy
+	// Report is what its worker told about how it builds or built; nil before.
+	Report *module.BuildReport
 	// Release is the staged archive, and once published the release; nil before.
 	Release *module.Release
 	// CancelRequested says that the worker was asked to stop but has not yet.
@@ -68,6 +70,12 @@ type Job struct {
 	// CreatedAt is when the build was asked for, StartedAt when the last worker took the job up, EndedAt when it ended;
 	// zero before that.
 	CreatedAt, StartedAt, EndedAt time.Time
+	// QueuedAt is since when it may be claimed; zero before.
+	QueuedAt time.Time
+	// Memory is what modfarm.yaml says that building it takes, in bytes; zero is the default.
+	Memory int64
+	// Wait says in parts what it waits for; only Explain fills it in, and only while it waits.
+	Wait *Wait
 	// LogSize is the length of the log in bytes.
 	LogSize int64
 }
@@ -116,6 +124,15 @@ type Worker struct {
 	Name string
 	// Native, Cross and QEMU are the platforms it can build with that strategy.
 	Native, Cross, QEMU []module.Platform
+	// Memory is what it has for builds, in bytes, and MemoryFree what is left of that; zero Memory is not known, and
+	// then does not count.
+	Memory, MemoryFree int64
+	// Slots is how many jobs it builds at a time, and SlotsFree how many of those are free; zero Slots is not known.
+	Slots, SlotsFree int
+	// Labels are for people.
+	Labels []string
+	// Draining says that it takes no more jobs, because it is about to stop.
+	Draining bool
 }
 
 // Assignment is a job given to a worker.
@@ -154,6 +171,8 @@ type Progress struct {
 	Step string
 	// Strategy is what it builds with. A change from cross to QEMU is a fallback and is remembered for the module.
 	Strategy module.Strategy
+	// Report is how it builds, as far as that is known.
+	Report *module.BuildReport
 }
 
 // Directive is what the farm answers to a worker that extends its lease.
@@ -201,4 +220,6 @@ type Outcome struct {
 	Reason string
 	// Strategy is what the job was built with; empty keeps what Extend told.
 	Strategy module.Strategy
+	// Report is how it was built; nil keeps what Extend told.
+	Report *module.BuildReport
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/modfarm/modfarm/module"
 )
 
-const cancelled = "cancelled on request; start the build again if that was a mistake"
+const cancelled = "cancelled on request; retry it if that was a mistake"
 
 // Cancel stops a build, or one job of it: what no worker holds ends at once, and the workers of the rest are told to
 // stop. Archives that are being published are not stopped. An unknown id is module.ErrNotFound; when all jobs ended

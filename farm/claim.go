@@ -5,42 +5,90 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/modfarm/modfarm/module"
 )
 
-// Claim gives the worker the best job it can do, under a lease, or nil when there is none: native before cross
-// before QEMU, the oldest build first. While a native worker is known to be idle, others do not get its jobs. A job whose release turns out to exist is published instead of handed out.
+const (
+	// defaultMemory is what a job takes that does not say: enough to compile and link a Go program of middling size.
+	defaultMemory = 1 << 30
+	// memoryPatience is how long a job that does not fit beside what a worker builds is passed over by smaller ones.
+	// After it the worker takes nothing else until the job fits, so that small jobs cannot keep a large one waiting
+	// for ever.
+	memoryPatience = 2 * time.Minute
+)
+
+var (
+	errTooLarge = errors.New("the job does not fit now")
+	errReserved = errors.New("the worker's memory is kept for a job that does not fit now")
+)
+
+// Claim gives the worker the best job it can do, under a lease, or nil when there is none. Organizations share the
+// workers, see Queue.ClaimJob; native comes before cross before QEMU, and the oldest build first. Jobs are kept for
+// native workers for a bounded time, see holdBack. A job whose release turns out to exist is published instead of
+// handed out.
 func (f *Farm) Claim(ctx context.Context, w Worker) (*Assignment, error) {
 	f.setup()
+	w.Name = oneLine(w.Name)
 	if w.Name == "" {
 		return nil, module.Faults{{Path: "worker", Problem: "has no name", Advice: "give every worker a name of its own"}}
 	}
 	f.see(w)
-	offers := f.holdBack(w.Name, offersOf(w))
-	if len(offers) == 0 {
+	want := Want{Offers: f.holdBack(w.Name, offersOf(w)), Overdue: f.now().Add(-heldFor), DefaultMemory: w.need(0), Memory: w.Memory}
+	if len(want.Offers) == 0 || w.Draining {
 		return nil, nil
 	}
 	for {
-		a, err := f.claimNext(ctx, w, offers)
-		if errors.Is(err, module.ErrNotFound) {
-			f.setIdle(w.Name, true)
+		a, err := f.claimNext(ctx, w, want)
+		switch {
+		case errors.Is(err, module.ErrNotFound), errors.Is(err, errReserved):
+			f.setIdle(w.Name, errors.Is(err, module.ErrNotFound))
 			return nil, nil
-		}
-		if a != nil || err != nil {
+		case errors.Is(err, errTooLarge):
+			want.Memory = max(1, w.MemoryFree) // zero would be no bound
+		case a != nil || err != nil:
 			f.setIdle(w.Name, false)
 			return a, err
 		}
 	}
 }
 
-// holdBack marks what another worker that has nothing to do can build natively. The mark lasts for two polls: a
-// native worker that does not come by then is busy or gone, and emulation is better than waiting.
-func (f *Farm) holdBack(worker string, offers []Offer) []Offer {
-	for i, o := range offers {
-		offers[i].Held = o.Strategy != module.StrategyNative && f.nativeIsIdle(o.Platform, worker)
+// need is what a job takes on the worker, in bytes. The default is never more than the worker has.
+func (w Worker) need(memory int64) int64 {
+	switch {
+	case memory > 0:
+		return memory
+	case w.Memory > 0:
+		return min(defaultMemory, w.Memory)
 	}
-	return offers
+	return defaultMemory
+}
+
+// Resume gives a worker that was restarted the job again that its lease still holds, and renews the lease. Another
+// holder, or a job that is over, is ErrLeaseLost.
+func (f *Farm) Resume(ctx context.Context, w Worker, ref LeaseRef) (*Assignment, error) {
+	f.setup()
+	f.see(w)
+	rec, err := f.updateJob(ctx, ref.JobID, func(_ *Record, j *JobRecord) error { return f.hold(j, ref) })
+	if err != nil {
+		return nil, err
+	}
+	token, err := f.openToken(rec)
+	if err != nil {
+		return nil, err
+	}
+	j := rec.find(ref.JobID)
+	strategies, err := f.strategies(ctx, rec, j, offersOf(w))
+	if err != nil {
+		return nil, err
+	}
+	if j.Job.Strategy != module.StrategyAuto && !slices.Contains(strategies, j.Job.Strategy) {
+		strategies = slices.Insert(strategies, 0, j.Job.Strategy) // what runs already goes on
+	}
+	f.log().InfoContext(ctx, "job resumed", "build", rec.Build.ID, "job", ref.JobID, "worker", w.Name)
+	lease := Lease{JobID: ref.JobID, Token: ref.Token, TTL: LeaseTTL}
+	return &Assignment{Lease: lease, Job: j.Job, Build: rec.Build, Token: token, Strategies: strategies}, nil
 }
 
 // offersOf lists what a worker can do, each once, ranked.
@@ -61,9 +109,14 @@ func offersOf(w Worker) []Offer {
 }
 
 // claimNext claims one job. A nil assignment without an error means that the job ended instead: claim another.
-func (f *Farm) claimNext(ctx context.Context, w Worker, offers []Offer) (*Assignment, error) {
+func (f *Farm) claimNext(ctx context.Context, w Worker, want Want) (*Assignment, error) {
 	lease := Lease{Token: newToken(), TTL: LeaseTTL}
-	j, err := f.Store.ClaimJob(ctx, offers, func(j *JobRecord) error { return f.take(j, w.Name, lease.Token) })
+	j, err := f.Store.ClaimJob(ctx, want, func(j *JobRecord) error {
+		if err := f.fits(j, w, want); err != nil {
+			return err
+		}
+		return f.take(j, w.Name, lease.Token)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +133,7 @@ func (f *Farm) claimNext(ctx context.Context, w Worker, offers []Offer) (*Assign
 		_, err = f.Finish(ctx, lease.Ref(), Outcome{Kind: OutcomeFailed, Reason: err.Error()})
 		return nil, err
 	}
-	strategies, err := f.strategies(ctx, rec, j, offers)
+	strategies, err := f.strategies(ctx, rec, j, want.Offers)
 	if err != nil {
 		return nil, err
 	}
@@ -94,6 +147,17 @@ func (f *Farm) claimNext(ctx context.Context, w Worker, offers []Offer) (*Assign
 	return &Assignment{Lease: lease, Job: j.Job, Build: build, Token: token, Strategies: strategies}, nil
 }
 
+// fits says whether the worker has the memory for the job now.
+func (f *Farm) fits(j *JobRecord, w Worker, want Want) error {
+	switch {
+	case w.Memory == 0 || want.Memory > 0 && want.Memory < w.Memory || w.need(j.Job.Memory) <= w.MemoryFree:
+		return nil
+	case f.now().Sub(j.Job.QueuedAt) >= memoryPatience:
+		return errReserved
+	}
+	return errTooLarge
+}
+
 // take makes the job the worker's.
 func (f *Farm) take(j *JobRecord, worker, token string) error {
 	now, why := f.now(), j.Job.Reason
@@ -101,7 +165,8 @@ func (f *Farm) take(j *JobRecord, worker, token string) error {
 		return err
 	}
 	j.Job.Attempt++
-	j.Job.Worker, j.Job.Step, j.Job.Strategy, j.Job.StartedAt, j.Job.Release = worker, "", "", now, nil
+	j.Job.Worker, j.Job.Step, j.Job.Strategy, j.Job.StartedAt = worker, "", "", now
+	j.Job.Release, j.Job.Report = nil, nil
 	j.LeaseHash, j.LeaseUntil = hashToken(token), now.Add(LeaseTTL)
 	if why != "" {
 		j.write("Retry", fmt.Sprintf("attempt %d of %d on worker %s: %s\n", j.Job.Attempt, MaxAttempts, worker, why))

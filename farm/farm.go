@@ -23,11 +23,9 @@ const (
 	// MaxLog is the largest log of one job, in bytes.
 	MaxLog = 512 << 20
 
-	sweepEvery  = 2 * time.Second
-	ringAgain   = 10 * time.Second
-	workerAlive = time.Minute
-	workerIdle  = 6 * time.Second // two polls of a worker
-	resolveFor  = 10 * time.Minute
+	sweepEvery = 2 * time.Second
+	ringAgain  = 10 * time.Second
+	resolveFor = 10 * time.Minute
 )
 
 // Farm is the control plane. Fill the exported fields, then Run it; all methods are safe for concurrent use and work

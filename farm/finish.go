@@ -63,6 +63,10 @@ func (f *Farm) Finish(ctx context.Context, ref LeaseRef, out Outcome) (Job, erro
 		if out.Kind != OutcomeFallback {
 			f.setStrategy(r, j, out.Strategy)
 		}
+		j.report(out.Report)
+		if j.Job.Release != nil {
+			j.Job.Release.Report = j.Job.Report
+		}
 		if err := f.end(r, j, out); err != nil {
 			return err
 		}
@@ -180,7 +184,7 @@ func (j *JobRecord) retry(reason string, now time.Time) error {
 
 // requeue makes the job claimable.
 func (j *JobRecord) requeue(reason string, now time.Time) error {
-	j.Job.Step, j.RungAt = "", now
+	j.Job.Step = ""
 	return j.move(Queued, reason, now)
 }
 

@@ -68,6 +68,7 @@ func (f *Farm) Extend(ctx context.Context, ref LeaseRef, p Progress) (Directive,
 			j.Job.Step = oneLine(p.Step)
 		}
 		f.setStrategy(r, j, p.Strategy)
+		j.report(p.Report)
 		f.seeAgain(j.Job.Worker)
 		answer = Directive{Cancel: j.Job.CancelRequested, TTL: LeaseTTL}
 		return nil
@@ -76,6 +77,13 @@ func (f *Farm) Extend(ctx context.Context, ref LeaseRef, p Progress) (Directive,
 		return Directive{}, err
 	}
 	return answer, nil
+}
+
+// report keeps what a worker tells about how it builds.
+func (j *JobRecord) report(told *module.BuildReport) {
+	if told != nil {
+		j.Job.Report = told
+	}
 }
 
 // setStrategy notes what a job is built with. From cross to QEMU is the one fallback there is: it is remembered, so

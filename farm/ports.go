@@ -31,10 +31,17 @@ type Builds interface {
 
 // Queue hands out jobs.
 type Queue interface {
-	// ClaimJob picks the best queued job for the offers (lowest rank, then oldest build, then platform), leaving out
-	// strategies that failed before for its module, calls take on it and writes it, all in one transaction. No two
-	// calls get the same job. Nothing to hand out is module.ErrNotFound.
-	ClaimJob(ctx context.Context, offers []Offer, take func(*JobRecord) error) (*JobRecord, error)
+	// ClaimJob picks the best queued job for what is wanted, calls take on it and writes it, all in one transaction.
+	// The organization with the fewest running jobs among the offered platforms comes first, of equals the one whose
+	// last job started longest ago; of its jobs the lowest rank, then the oldest build, then the platform. Strategies
+	// that failed before for a module are left out. No two calls get the same job, and claims follow each other.
+	// Nothing to hand out is module.ErrNotFound.
+	ClaimJob(ctx context.Context, want Want, take func(*JobRecord) error) (*JobRecord, error)
+	// Line says for each organization that has jobs queued for a platform how many, and what its share is.
+	Line(ctx context.Context, p module.Platform) ([]Share, error)
+	// Ahead counts the jobs of the same organization and platform that are before a queued job, and names the builds
+	// of the first of them, at most limit.
+	Ahead(ctx context.Context, j *JobRecord, limit int) (builds []string, total int, err error)
 	// BuildOf names the build of a job.
 	BuildOf(ctx context.Context, jobID string) (buildID string, err error)
 	// FailedStrategies lists what is remembered for a module.
@@ -52,6 +59,8 @@ type Agenda interface {
 
 // Logs reads logs; they are written through Builds.Update.
 type Logs interface {
+	// LogEnd says how long a job's log is, in bytes, and where the job stands.
+	LogEnd(ctx context.Context, jobID string) (size int64, state JobState, err error)
 	// ReadLog returns the log from offset on, about maxBytes of it and at least one chunk when there is one. The first
 	// chunk begins exactly at offset.
 	ReadLog(ctx context.Context, jobID string, offset int64, maxBytes int) ([]LogChunk, error)
@@ -62,8 +71,29 @@ type Offer struct {
 	Platform module.Platform
 	Strategy module.Strategy
 	Rank     int
-	// Held keeps the offer from jobs that do not ask for this strategy: somebody better is about to take them.
-	Held bool
+	// HeldAfter keeps the offer from jobs that were queued after it and do not ask for this strategy: somebody better
+	// may take them. The zero time keeps nothing back.
+	HeldAfter time.Time
+}
+
+// Want is what a worker asks for.
+type Want struct {
+	// Offers are what it can do.
+	Offers []Offer
+	// Memory is the most that a job may take, in bytes; zero for any. A job that does not say takes DefaultMemory.
+	Memory, DefaultMemory int64
+	// Overdue is the moment before which jobs were queued whose rank does not count any more: a better strategy for
+	// others is no reason to let them wait on.
+	Overdue time.Time
+}
+
+// Share is what an organization has of a platform's workers, and wants of them.
+type Share struct {
+	OrgID string
+	// Queued and Running count its jobs for the platform.
+	Queued, Running int
+	// Served is when its last job started; zero for none.
+	Served time.Time
 }
 
 // FailedStrategy remembers that a strategy cannot build a module for a platform.

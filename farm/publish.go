@@ -9,8 +9,12 @@ import (
 	"github.com/modfarm/modfarm/module"
 )
 
-// publishTimeout bounds one round of publishing.
-const publishTimeout = time.Minute
+const (
+	// publishTimeout bounds one round of publishing.
+	publishTimeout = time.Minute
+	// publishFor is how long after its last worker took it up a job may wait for a registry that does not answer.
+	publishFor = 24 * time.Hour
+)
 
 // verdict is what became of one job's archive.
 type verdict struct {
@@ -145,8 +149,16 @@ func (f *Farm) apply(r *Record, verdicts map[string]verdict) error {
 // publishLater leaves the jobs in publishing, for the sweep to take up one lease later.
 func (f *Farm) publishLater(ctx context.Context, buildID string, cause error) error {
 	_, err := f.update(ctx, buildID, func(r *Record) error {
+		now := f.now()
 		for _, j := range r.in(Publishing) {
-			j.LeaseUntil = f.now().Add(LeaseTTL)
+			if now.Sub(j.Job.StartedAt) >= publishFor {
+				text := fmt.Sprintf("the registry did not take the archive for %s; mend it, then retry the job: %v", publishFor, cause)
+				if err := j.move(Failed, text, now); err != nil {
+					return err
+				}
+				continue
+			}
+			j.LeaseUntil = now.Add(LeaseTTL)
 			j.Job.Reason = oneLine(fmt.Sprintf("the registry did not take the archive, next try in %s: %v", LeaseTTL, cause))
 		}
 		return nil

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/modfarm/modfarm/module"
 )
@@ -19,6 +21,8 @@ type Record struct {
 	Jobs []*JobRecord
 	// Token is the sealed checkout token; nil when there is none or the build ended.
 	Token []byte
+	// HadToken says that there was one.
+	HadToken bool
 	// ResolveAfter is when the build may be resolved (again); ResolveTries counts the failures so far.
 	ResolveAfter time.Time
 	ResolveTries int
@@ -30,6 +34,8 @@ type Record struct {
 type JobRecord struct {
 	// Job is the public part.
 	Job Job
+	// OrgID is the build's organization: shares are counted by it.
+	OrgID string
 	// Pin is the one strategy that modfarm.yaml allows; empty for any.
 	Pin module.Strategy
 	// LeaseHash is the SHA-256 of the lease token that was given last, in hex; empty for none.
@@ -73,6 +79,9 @@ func (j *JobRecord) move(to JobState, reason string, now time.Time) error {
 		return fmt.Errorf("job %s: %w", j.Job.ID, err)
 	}
 	j.Job.State, j.Job.Reason = to, oneLine(reason)
+	if to == Queued {
+		j.Job.QueuedAt, j.RungAt = now, now
+	}
 	if !to.Terminal() {
 		return nil
 	}
@@ -137,7 +146,21 @@ func describeMissing(err error, what, id string) error {
 	return fmt.Errorf("%w: no %s has the id %q; list the builds to find the right one", module.ErrNotFound, what, id)
 }
 
-// oneLine makes one sentence of an error that has several lines.
+// commands are what a terminal takes for commands: colours, titles, cursor movements. Sentences quote the words of
+// strangers, such as a script's last line or a repository's error.
+var commands = regexp.MustCompile("(?:\x1b\\[|\u009b)[0-?]*[ -/]*[@-~]?|(?:\x1b[\\]PX^_]|[\u0090\u0098\u009d-\u009f])[^\x07\x1b\u009c]*(?:\x07|\x1b\\\\|\u009c)?|\x1b[ -/]*[0-~]?")
+
+// oneLine makes one sentence of an error that has several lines, without anything that a terminal would obey.
 func oneLine(s string) string {
-	return strings.Join(strings.FieldsFunc(strings.TrimSpace(s), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+	s = commands.ReplaceAllString(strings.ToValidUTF8(s, "\uFFFD"), "")
+	lines := strings.FieldsFunc(strings.TrimSpace(s), func(r rune) bool { return r == '\n' || r == '\r' })
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return ' '
+		case unicode.IsControl(r):
+			return -1
+		}
+		return r
+	}, strings.Join(lines, "; "))
 }

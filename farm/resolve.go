@@ -250,7 +250,7 @@ func start(j *JobRecord, b Build, got resolved, now time.Time) error {
 		j.Job.Release, j.Job.Strategy = rel, rel.Strategy
 		return j.move(Published, "", now)
 	}
-	j.Pin, j.RungAt = got.settings.Strategies[j.Job.Platform], now
+	j.Pin, j.Job.Memory = got.settings.Strategies[j.Job.Platform], got.settings.Memory
 	return j.move(Queued, "", now)
 }
 
@@ -265,7 +265,7 @@ func (f *Farm) resolveFailed(ctx context.Context, rec *Record, cause error) erro
 		to = Refused
 	case final(cause):
 	case f.now().Sub(rec.Build.CreatedAt) >= resolveFor:
-		text = fmt.Sprintf("gave up after %d tries in %s: %s", rec.ResolveTries+1, resolveFor, text)
+		text = fmt.Sprintf("tried %s in %s and gave up: %s", times(rec.ResolveTries+1), resolveFor, text)
 	default:
 		to = Resolving
 	}
@@ -274,7 +274,7 @@ func (f *Farm) resolveFailed(ctx context.Context, rec *Record, cause error) erro
 		if to == Resolving {
 			r.ResolveTries++
 			r.ResolveAfter = now.Add(backOff(r.ResolveTries))
-			text = fmt.Sprintf("tried %d times, next try at %s: %s", r.ResolveTries, r.ResolveAfter.Format("15:04:05"), cause)
+			text = fmt.Sprintf("tried %s, next try at %s UTC: %s", times(r.ResolveTries), r.ResolveAfter.Format(time.TimeOnly), cause)
 		}
 		for _, j := range r.in(Resolving) {
 			if to == Resolving {
@@ -291,6 +291,14 @@ func (f *Farm) resolveFailed(ctx context.Context, rec *Record, cause error) erro
 	f.log().InfoContext(ctx, "build not resolved", "build", rec.Build.ID, "state", string(to), "error", cause)
 	f.notifyEnded(ctx, after)
 	return nil
+}
+
+// times is how often something was done.
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 // backOff is 2 s, 4 s, 8 s, … up to a minute.

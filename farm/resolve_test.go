@@ -36,7 +36,7 @@ func TestResolve(t *testing.T) {
 			t.Errorf("settings: %+v", b.Settings)
 		}
 		for _, j := range b.Jobs {
-			w.wantState(j, farm.Queued, "waiting for a worker")
+			w.wantState(j, farm.Queued, "waiting until a worker")
 		}
 		if diff := cmp.Diff([]string{"linux/amd64", "linux/arm64"}, w.bell.take()); diff != "" {
 			t.Errorf("rung (-want +got):\n%s", diff)
@@ -121,7 +121,7 @@ func TestResolveTriesAgain(t *testing.T) {
 		t := w.t
 		w.source.set(func(s *source) { s.err = fmt.Errorf("%w: git.example.com does not answer", module.ErrUnavailable) })
 		b := w.submit(submission("0.1.0", amd64))
-		w.wantState(b.Jobs[0], farm.Resolving, "tried 1 times", "does not answer")
+		w.wantState(b.Jobs[0], farm.Resolving, "tried once", "does not answer")
 		w.source.set(func(s *source) { s.resolved = 0 })
 		if err := w.Resolve(t.Context()); err != nil || w.source.resolved != 0 {
 			t.Fatalf("tried again before its time: %d, %v", w.source.resolved, err)
@@ -147,7 +147,7 @@ func TestResolveGivesUp(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		w.wantState(w.job(b.ID, amd64), farm.Failed, "gave up after", "connection reset")
+		w.wantState(w.job(b.ID, amd64), farm.Failed, "and gave up", "connection reset")
 		if w.source.resolved > 20 {
 			t.Errorf("asked %d times in ten minutes", w.source.resolved)
 		}

@@ -57,7 +57,7 @@ func next(from JobState) []JobState {
 	}
 }
 
-// Terminal says whether a job in this state will never change again.
+// Terminal says whether a job in this state changes no more by itself. One that went wrong may be retried.
 func (s JobState) Terminal() bool { return len(next(s)) == 0 }
 
 // Done says whether the job ended as was asked: published, or built where nothing was to be published.

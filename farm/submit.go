@@ -186,10 +186,10 @@ func (f *Farm) newRecord(s Submission) (*Record, error) {
 		if err != nil {
 			return nil, fmt.Errorf("seal checkout token: %w", err)
 		}
-		rec.Token = sealed
+		rec.Token, rec.HadToken = sealed, true
 	}
 	for _, p := range s.Platforms {
-		rec.Jobs = append(rec.Jobs, &JobRecord{Job: Job{
+		rec.Jobs = append(rec.Jobs, &JobRecord{OrgID: s.OrgID, Job: Job{
 			ID: uuid.NewString(), BuildID: rec.Build.ID, Platform: p, State: Resolving, CreatedAt: now,
 			Reason: fmt.Sprintf("looking up what %s is in %s", s.Ref, s.Repo),
 		}})

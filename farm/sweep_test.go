@@ -168,15 +168,15 @@ func TestWhyQueued(t *testing.T) {
 	onEach(t, func(w *world) {
 		t := w.t
 		b := w.submit(submission("", arm64, arm32v7))
-		w.wantState(w.job(b.ID, arm64), farm.Queued, "none that can build linux/arm64 asked for work", "modfarm worker")
+		w.wantState(w.job(b.ID, arm64), farm.Queued, "a worker that can build linux/arm64 asks for work", "modfarm worker")
 		worker := farm.Worker{Name: "big", Native: []module.Platform{arm64}}
 		if _, err := w.Claim(t.Context(), worker); err != nil {
 			t.Fatal(err)
 		}
 		second := w.submit(submission("", arm64))
 		w.wantState(w.job(second.ID, arm64), farm.Queued, "until one of these workers is free: big")
-		w.wantState(w.job(b.ID, arm32v7), farm.Queued, "none that can build linux/arm32v7")
+		w.wantState(w.job(b.ID, arm32v7), farm.Queued, "a worker that can build linux/arm32v7")
 		w.clock.Advance(2 * time.Minute)
-		w.wantState(w.job(second.ID, arm64), farm.Queued, "none that can build linux/arm64")
+		w.wantState(w.job(second.ID, arm64), farm.Queued, "a worker that can build linux/arm64")
 	})
 }

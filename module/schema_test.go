@@ -130,14 +130,14 @@ func goodSettings() []string {
 		"network: {setup: registries, build: none}", "network: {setup: full}", "network:", "network: {build: }",
 		"caches: []", "caches:", "caches: [node_modules, .cache/go/, a b, ..a, ./b]",
 		"caches: [a/./b, ...]", "smoke: ./dist/main --version", "smoke: ''", "smoke:",
-		"snapshot: [setup.sh, 'requirements*.txt', 'a?']", "snapshot:",
+		"snapshot: [setup.sh, 'requirements*.txt', 'a?']", "snapshot:", "memory: 512MiB", "memory: 4GiB", "memory:",
 		"# yaml-language-server: $schema=https://example.com/x.json\npublish: all",
 	}
 }
 
 func badSettings() []string {
 	return []string{
-		"publsh: all", "Publish: all", "publish: eech", "publish: All", "publish: 1", "publish: true", "publish: [all]", "publish: ''",
+		"memory: 4GB", "memory: 1.5GiB", "memory: 0GiB", "memory: 4", "memory: 4 GiB", "publsh: all", "Publish: all", "publish: eech", "publish: All", "publish: 1", "publish: true", "publish: [all]", "publish: ''",
 		"[]", "text", "7", "strategy: cross", "strategy: [cross]", "strategy: {linux/any: native}", "strategy: {any: cross}",
 		"strategy: {linux/risc: qemu}", "strategy: {linux-arm64: cross}", "strategy: {linux/arm64: crss}", "strategy: {linux/arm64: 1}",
 		"strategy: {linux/arm64: {}}", "strategy: {linux/arm/v7: qemu, linux/arm32v7: cross}",

@@ -9,6 +9,9 @@ type Settings struct {
 	Publish Publish `json:"publish"`
 	// Strategies names the strategy of a platform; absent ones are the farm's choice.
 	Strategies map[Platform]Strategy `json:"strategies,omitempty"`
+	// Memory is what building the module takes, in bytes; zero is the farm's default. A worker with less free memory
+	// does not get it.
+	Memory int64 `json:"memory,omitempty"`
 	// Timeouts bound the steps.
 	Timeouts Timeouts `json:"timeouts"`
 	// Network says what the steps may reach.

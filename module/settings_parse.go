@@ -65,7 +65,7 @@ func yamlSyntaxFault(err error) Fault {
 
 func (r *yamlReader) settings(n *yaml.Node) *Settings {
 	s := DefaultSettings()
-	fields := r.mapping("", n, "publish", "strategy", "timeouts", "network", "caches", "smoke", "snapshot")
+	fields := r.mapping("", n, "publish", "strategy", "memory", "timeouts", "network", "caches", "smoke", "snapshot")
 	if v, ok := r.text("publish", fields["publish"]); ok {
 		s.Publish = Publish(v)
 		if s.Publish != PublishEach && s.Publish != PublishAll {
@@ -73,6 +73,7 @@ func (r *yamlReader) settings(n *yaml.Node) *Settings {
 		}
 	}
 	s.Strategies = r.strategies(fields["strategy"])
+	s.Memory = r.memory(fields["memory"])
 	s.Timeouts = r.timeouts(fields["timeouts"])
 	steps := r.mapping("network", fields["network"], "setup", "build")
 	r.policy("network.setup", steps["setup"], &s.Network.Setup)
@@ -207,4 +208,24 @@ func (r *yamlReader) patterns(at string, n *yaml.Node) []string {
 		}
 	}
 	return out
+}
+
+var memorySize = regexp.MustCompile(`^([1-9][0-9]{0,8})(MiB|GiB)$`)
+
+// memory reads a size, in bytes.
+func (r *yamlReader) memory(n *yaml.Node) int64 {
+	text, ok := r.text("memory", n)
+	if !ok {
+		return 0
+	}
+	m := memorySize.FindStringSubmatch(text)
+	if m == nil {
+		r.fault("memory", n, Fault{Value: text, Problem: "not a size", Advice: "write a whole number with its unit, such as 512MiB or 4GiB"})
+		return 0
+	}
+	size, _ := strconv.ParseInt(m[1], 10, 64) // the expression only matches numbers that fit
+	if m[2] == "GiB" {
+		return size << 30
+	}
+	return size << 20
 }

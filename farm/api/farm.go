@@ -32,6 +32,9 @@ func (s farmService) GetBuild(ctx context.Context, req *modfarmv1.GetBuildReques
 	if err != nil {
 		return nil, err
 	}
+	if b, err = s.farm.Explain(ctx, b); err != nil {
+		return nil, err
+	}
 	return &modfarmv1.GetBuildResponse{Build: buildTo(b)}, nil
 }
 
@@ -65,17 +68,49 @@ func (s farmService) CancelBuild(ctx context.Context, req *modfarmv1.CancelBuild
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.ownBuild(ctx, p, req.GetBuildId()); err != nil {
-		return nil, err
-	}
-	if err := s.farm.Cancel(ctx, req.GetBuildId()); err != nil {
-		return nil, err
-	}
-	b, err := s.farm.Build(ctx, req.GetBuildId())
+	b, err := s.ownBuild(ctx, p, req.GetBuildId())
 	if err != nil {
 		return nil, err
 	}
+	id := b.ID
+	if platform := req.GetPlatform(); platform != "" {
+		job, err := jobFor(b, platform)
+		if err != nil {
+			return nil, err
+		}
+		id = job.ID
+	}
+	if err := s.farm.Cancel(ctx, id); err != nil {
+		return nil, err
+	}
+	if b, err = s.farm.Build(ctx, b.ID); err != nil {
+		return nil, err
+	}
 	return &modfarmv1.CancelBuildResponse{Build: buildTo(b)}, nil
+}
+
+// RetryJob builds one platform of a build again, or all that did not succeed.
+func (s farmService) RetryJob(ctx context.Context, req *modfarmv1.RetryJobRequest) (*modfarmv1.RetryJobResponse, error) {
+	p, err := caller(ctx, account.RolePublisher)
+	if err != nil {
+		return nil, err
+	}
+	b, err := s.ownBuild(ctx, p, req.GetBuildId())
+	if err != nil {
+		return nil, err
+	}
+	retry := farm.Retry{BuildID: b.ID, Token: req.GetToken(), RequestedBy: "key-" + p.KeyID}
+	if platform := req.GetPlatform(); platform != "" {
+		job, err := jobFor(b, platform)
+		if err != nil {
+			return nil, err
+		}
+		retry.Platform = job.Platform
+	}
+	if b, err = s.farm.Retry(ctx, retry); err != nil {
+		return nil, err
+	}
+	return &modfarmv1.RetryJobResponse{Build: buildTo(b)}, nil
 }
 
 // FollowLog sends a job's log as it grows, and a sign of life when it does not.

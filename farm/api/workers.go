@@ -33,13 +33,32 @@ func (s workerService) Claim(ctx context.Context, req *modfarmv1.ClaimRequest) (
 	return &modfarmv1.ClaimResponse{Assignment: out}, nil
 }
 
+// Resume gives a restarted worker the job that it still holds.
+func (s workerService) Resume(ctx context.Context, req *modfarmv1.ResumeRequest) (*modfarmv1.ResumeResponse, error) {
+	w, err := workerFrom(req.GetWorker())
+	if err != nil {
+		return nil, err
+	}
+	a, err := s.farm.Resume(ctx, w, leaseFrom(req.GetLease()))
+	if err != nil {
+		return nil, err
+	}
+	out, err := assignmentTo(a)
+	if err != nil {
+		return nil, err
+	}
+	return &modfarmv1.ResumeResponse{Assignment: out}, nil
+}
+
 // Extend keeps a lease.
 func (s workerService) Extend(ctx context.Context, req *modfarmv1.ExtendRequest) (*modfarmv1.ExtendResponse, error) {
 	strategy, err := module.ParseStrategy(req.GetStrategy())
 	if err != nil {
 		return nil, at("strategy", err)
 	}
-	d, err := s.farm.Extend(ctx, leaseFrom(req.GetLease()), farm.Progress{Step: req.GetStep(), Strategy: strategy})
+	d, err := s.farm.Extend(ctx, leaseFrom(req.GetLease()), farm.Progress{
+		Step: req.GetStep(), Strategy: strategy, Report: reportFrom(req.GetReport()),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +97,9 @@ func (s workerService) Finish(ctx context.Context, req *modfarmv1.FinishRequest)
 	if err != nil {
 		return nil, at("strategy", err)
 	}
-	job, err := s.farm.Finish(ctx, leaseFrom(req.GetLease()), farm.Outcome{Kind: kind, Reason: req.GetReason(), Strategy: strategy})
+	job, err := s.farm.Finish(ctx, leaseFrom(req.GetLease()), farm.Outcome{
+		Kind: kind, Reason: req.GetReason(), Strategy: strategy, Report: reportFrom(req.GetReport()),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +130,10 @@ func outcomeFrom(k modfarmv1.OutcomeKind) (farm.OutcomeKind, error) {
 }
 
 func workerFrom(p *modfarmv1.Worker) (farm.Worker, error) {
-	w := farm.Worker{Name: p.GetName()}
+	w := farm.Worker{
+		Name: p.GetName(), Memory: max(0, p.GetMemoryTotal()), MemoryFree: max(0, p.GetMemoryFree()),
+		Slots: max(0, int(p.GetSlots())), SlotsFree: max(0, int(p.GetSlotsFree())), Labels: p.GetLabels(), Draining: p.GetDraining(),
+	}
 	if w.Name == "" {
 		return w, module.Fault{Path: "worker.name", Problem: "empty", Advice: "name the worker, for people"}
 	}

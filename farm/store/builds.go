@@ -12,7 +12,10 @@ import (
 var _ farm.Store = (*Store)(nil)
 
 const buildColumns = `id, org_id, module_id, version, repo, ref, commit_sha, workdir, distro, publish, manifest, settings,
-	requested_by, token, resolve_after, resolve_tries, created_at, ended_at`
+	requested_by, token, resolve_after, resolve_tries, created_at, ended_at, had_token`
+
+// buildColumnCount is how many buildColumns are.
+const buildColumnCount = 19
 
 // AddBuild implements farm.Builds. The row of the module and version is locked while match decides.
 func (s *Store) AddBuild(ctx context.Context, rec *farm.Record, match func([]*farm.Record) string) (*farm.Record, bool, error) {
@@ -48,7 +51,7 @@ func (t *tx) insertBuild(ctx context.Context, rec *farm.Record) error {
 	if err != nil {
 		return err
 	}
-	if _, err := t.exec(ctx, `INSERT INTO builds (`+buildColumns+`) VALUES (`+marks(18)+`)`, values...); err != nil {
+	if _, err := t.exec(ctx, `INSERT INTO builds (`+buildColumns+`) VALUES (`+marks(buildColumnCount)+`)`, values...); err != nil {
 		return err
 	}
 	for _, j := range rec.Jobs {
@@ -56,7 +59,7 @@ func (t *tx) insertBuild(ctx context.Context, rec *farm.Record) error {
 		if err != nil {
 			return err
 		}
-		if _, err := t.exec(ctx, `INSERT INTO jobs (`+jobColumns+`) VALUES (`+marks(20)+`)`, values...); err != nil {
+		if _, err := t.exec(ctx, `INSERT INTO jobs (`+jobColumns+`) VALUES (`+marks(jobColumnCount)+`)`, values...); err != nil {
 			return err
 		}
 	}
@@ -164,7 +167,7 @@ func (t *tx) saveBuild(ctx context.Context, rec *farm.Record, before rows) error
 		return err
 	}
 	if changed(before.build, after.build) {
-		_, err := t.exec(ctx, `UPDATE builds SET (`+buildColumns+`) = (`+marks(18)+`) WHERE id = ?`,
+		_, err := t.exec(ctx, `UPDATE builds SET (`+buildColumns+`) = (`+marks(buildColumnCount)+`) WHERE id = ?`,
 			append(after.build, rec.Build.ID)...)
 		if err != nil {
 			return err
@@ -247,7 +250,7 @@ func buildValues(rec *farm.Record) ([]any, error) {
 	return []any{
 		b.ID, b.OrgID, b.Module.String(), b.Version.String(), b.Repo, b.Ref, b.Commit, b.Workdir, b.Distro, string(b.Publish),
 		manifest, settings, b.RequestedBy, rec.Token, millis(rec.ResolveAfter), int64(rec.ResolveTries),
-		millis(b.CreatedAt), millis(b.EndedAt),
+		millis(b.CreatedAt), millis(b.EndedAt), flag(rec.HadToken),
 	}, nil
 }
 
@@ -257,10 +260,11 @@ func scanBuild(row scanner) (*farm.Record, error) {
 		id, version, publish           string
 		manifest, settings             *string
 		resolveAfter, createdAt, ended int64
+		hadToken                       int64
 		b                              = &rec.Build
 	)
 	err := row.Scan(&b.ID, &b.OrgID, &id, &version, &b.Repo, &b.Ref, &b.Commit, &b.Workdir, &b.Distro, &publish,
-		&manifest, &settings, &b.RequestedBy, &rec.Token, &resolveAfter, &rec.ResolveTries, &createdAt, &ended)
+		&manifest, &settings, &b.RequestedBy, &rec.Token, &resolveAfter, &rec.ResolveTries, &createdAt, &ended, &hadToken)
 	if err != nil {
 		return nil, err
 	}
@@ -270,7 +274,7 @@ func scanBuild(row scanner) (*farm.Record, error) {
 	if err := b.Version.UnmarshalText([]byte(version)); err != nil {
 		return nil, fmt.Errorf("build %s: %w", b.ID, err)
 	}
-	b.Publish = module.Publish(publish)
+	b.Publish, rec.HadToken = module.Publish(publish), hadToken != 0
 	b.CreatedAt, b.EndedAt, rec.ResolveAfter = fromMillis(createdAt), fromMillis(ended), fromMillis(resolveAfter)
 	if manifest != nil {
 		b.Manifest = &module.Manifest{}

@@ -11,7 +11,10 @@ import (
 )
 
 const jobColumns = `id, build_id, platform, state, step, reason, attempt, worker, strategy, pin, fallback_from, release,
-	lease_hash, lease_until, cancel, rung_at, log_size, created_at, started_at, ended_at`
+	lease_hash, lease_until, cancel, rung_at, log_size, created_at, started_at, ended_at, org_id, queued_at, memory, report`
+
+// jobColumnCount is how many jobColumns are.
+const jobColumnCount = 24
 
 // errStale means that a job changed between reading and writing; the transaction is run again.
 var errStale = fmt.Errorf("%w: the job is being changed by others", module.ErrUnavailable)
@@ -23,7 +26,7 @@ func (t *tx) saveJob(ctx context.Context, j *farm.JobRecord, before []any) error
 		return err
 	}
 	state, attempt, lease := before[3], before[6], before[12] // as in jobColumns
-	n, err := t.exec(ctx, `UPDATE jobs SET (`+jobColumns+`) = (`+marks(20)+`)
+	n, err := t.exec(ctx, `UPDATE jobs SET (`+jobColumns+`) = (`+marks(jobColumnCount)+`)
 		WHERE id = ? AND state = ? AND attempt = ? AND lease_hash = ?`, append(values, j.Job.ID, state, attempt, lease)...)
 	if err == nil && n != 1 {
 		err = errStale
@@ -36,11 +39,16 @@ func jobValues(j *farm.JobRecord) ([]any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("release of job %s: %w", j.Job.ID, err)
 	}
+	report, err := jsonText(j.Job.Report, j.Job.Report != nil)
+	if err != nil {
+		return nil, fmt.Errorf("report of job %s: %w", j.Job.ID, err)
+	}
 	job := j.Job
 	return []any{
 		job.ID, job.BuildID, job.Platform.String(), string(job.State), job.Step, job.Reason, int64(job.Attempt), job.Worker,
 		string(job.Strategy), string(j.Pin), string(job.FallbackFrom), release, j.LeaseHash, millis(j.LeaseUntil),
 		flag(job.CancelRequested), millis(j.RungAt), job.LogSize, millis(job.CreatedAt), millis(job.StartedAt), millis(job.EndedAt),
+		j.OrgID, millis(job.QueuedAt), job.Memory, report,
 	}, nil
 }
 
@@ -48,12 +56,14 @@ func scanJob(row scanner) (*farm.JobRecord, error) {
 	var (
 		rec                                          farm.JobRecord
 		platform, state, strategy, pin, fallbackFrom string
-		release                                      *string
+		release, report                              *string
 		until, rung, created, started, ended, cancel int64
+		queued                                       int64
 		j                                            = &rec.Job
 	)
 	err := row.Scan(&j.ID, &j.BuildID, &platform, &state, &j.Step, &j.Reason, &j.Attempt, &j.Worker, &strategy, &pin,
-		&fallbackFrom, &release, &rec.LeaseHash, &until, &cancel, &rung, &j.LogSize, &created, &started, &ended)
+		&fallbackFrom, &release, &rec.LeaseHash, &until, &cancel, &rung, &j.LogSize, &created, &started, &ended,
+		&rec.OrgID, &queued, &j.Memory, &report)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +73,13 @@ func scanJob(row scanner) (*farm.JobRecord, error) {
 	j.State, j.CancelRequested = farm.JobState(state), cancel != 0
 	j.Strategy, rec.Pin, j.FallbackFrom = module.Strategy(strategy), module.Strategy(pin), module.Strategy(fallbackFrom)
 	j.CreatedAt, j.StartedAt, j.EndedAt = fromMillis(created), fromMillis(started), fromMillis(ended)
-	rec.LeaseUntil, rec.RungAt = fromMillis(until), fromMillis(rung)
+	rec.LeaseUntil, rec.RungAt, j.QueuedAt = fromMillis(until), fromMillis(rung), fromMillis(queued)
+	if report != nil {
+		j.Report = &module.BuildReport{}
+		if err := json.Unmarshal([]byte(*report), j.Report); err != nil {
+			return nil, fmt.Errorf("stored report of job %s: %w", j.ID, err)
+		}
+	}
 	if release != nil {
 		j.Release = &module.Release{}
 		if err := json.Unmarshal([]byte(*release), j.Release); err != nil {

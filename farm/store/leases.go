@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -10,13 +11,17 @@ import (
 	"github.com/modfarm/modfarm/module"
 )
 
-// ClaimJob implements farm.Queue. One query holds what the worker offers against everything queued: native before
-// cross before QEMU, then the oldest build. On PostgreSQL rows that another claim looks at are skipped, on SQLite
-// claims follow each other.
-func (s *Store) ClaimJob(ctx context.Context, offers []farm.Offer, take func(*farm.JobRecord) error) (*farm.JobRecord, error) {
+// ClaimJob implements farm.Queue. Claims follow each other, as shares are counted over rows that they change: SQLite
+// has one writer anyway, on PostgreSQL a lock of the transaction's own does it.
+func (s *Store) ClaimJob(ctx context.Context, want farm.Want, take func(*farm.JobRecord) error) (*farm.JobRecord, error) {
 	var claimed *farm.JobRecord
 	err := s.tx(ctx, func(t *tx) error {
-		j, err := t.bestJob(ctx, offers)
+		if t.dialect == postgres {
+			if _, err := t.exec(ctx, `SELECT pg_advisory_xact_lock(hashtext('modfarm claim'))`); err != nil {
+				return err
+			}
+		}
+		j, err := t.bestJob(ctx, want)
 		if err != nil {
 			return err
 		}
@@ -36,30 +41,50 @@ func (s *Store) ClaimJob(ctx context.Context, offers []farm.Offer, take func(*fa
 	return claimed, err
 }
 
-func (t *tx) bestJob(ctx context.Context, offers []farm.Offer) (*farm.JobRecord, error) {
-	if len(offers) == 0 {
+// bestJob takes the head of each line (an organization's jobs for one offer, read off an index in the order of age)
+// and picks one of the heads by share, rank and age.
+func (t *tx) bestJob(ctx context.Context, want farm.Want) (*farm.JobRecord, error) {
+	if len(want.Offers) == 0 {
 		return nil, fmt.Errorf("%w: nothing offered", module.ErrNotFound)
 	}
-	values := strings.TrimSuffix(strings.Repeat(`(CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS BIGINT)), `, len(offers)), ", ")
+	values := strings.TrimSuffix(strings.Repeat(`(CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS BIGINT)), `,
+		len(want.Offers)), ", ")
 	var args []any
-	for _, o := range offers {
-		args = append(args, o.Platform.String(), string(o.Strategy), int64(o.Rank), flag(o.Held))
+	for _, o := range want.Offers {
+		held := int64(math.MaxInt64)
+		if !o.HeldAfter.IsZero() {
+			held = millis(o.HeldAfter)
+		}
+		args = append(args, o.Platform.String(), string(o.Strategy), int64(o.Rank), held)
 	}
-	lock := ""
-	if t.dialect == postgres {
-		lock = ` FOR UPDATE OF j SKIP LOCKED`
+	memory := want.Memory
+	if memory == 0 {
+		memory = math.MaxInt64
 	}
+	args = append(args, want.DefaultMemory, memory, millis(want.Overdue))
 	var j *farm.JobRecord
-	err := t.all(ctx, `WITH offer (platform, strategy, preference, held) AS (VALUES `+values+`)
+	err := t.all(ctx, `WITH offer (platform, strategy, preference, held_after) AS (VALUES `+values+`),
+		org AS (
+			SELECT DISTINCT q.platform, q.org_id FROM jobs q
+			WHERE q.state = 'queued' AND q.platform IN (SELECT platform FROM offer)),
+		head AS (
+			SELECT org.org_id, offer.preference, (
+				SELECT q.id FROM jobs q JOIN builds b ON b.id = q.build_id
+				WHERE q.state = 'queued' AND q.platform = org.platform AND q.org_id = org.org_id
+					AND CASE WHEN q.memory = 0 THEN CAST(? AS BIGINT) ELSE q.memory END <= CAST(? AS BIGINT)
+					AND CASE WHEN q.pin <> '' THEN q.pin = offer.strategy ELSE q.queued_at <= offer.held_after AND NOT EXISTS (
+						SELECT 1 FROM failed_strategies f
+						WHERE f.module_id = b.module_id AND f.platform = q.platform AND f.strategy = offer.strategy) END
+				ORDER BY q.created_at, q.build_id LIMIT 1) AS id
+			FROM org JOIN offer ON offer.platform = org.platform),
+		share AS (
+			SELECT r.org_id, COUNT(*) AS running FROM jobs r
+			WHERE r.state = 'running' AND r.platform IN (SELECT platform FROM offer) GROUP BY r.org_id)
 		SELECT j.`+strings.ReplaceAll(jobColumns, ", ", ", j.")+`
-		FROM jobs j
-		JOIN builds b ON b.id = j.build_id
-		JOIN offer ON offer.platform = j.platform
-		WHERE j.state = 'queued' AND CASE WHEN j.pin <> '' THEN j.pin = offer.strategy ELSE offer.held = 0 AND NOT EXISTS (
-			SELECT 1 FROM failed_strategies f
-			WHERE f.module_id = b.module_id AND f.platform = j.platform AND f.strategy = offer.strategy) END
-		ORDER BY offer.preference, b.created_at, b.id, j.platform
-		LIMIT 1`+lock, args, func(row scanner) error {
+		FROM head JOIN jobs j ON j.id = head.id LEFT JOIN share ON share.org_id = head.org_id
+		ORDER BY COALESCE(share.running, 0), (SELECT MAX(s.started_at) FROM jobs s WHERE s.org_id = head.org_id),
+			CASE WHEN j.queued_at <= CAST(? AS BIGINT) THEN 0 ELSE head.preference END, j.created_at, j.build_id, j.platform, head.preference
+		LIMIT 1`, args, func(row scanner) error {
 		var err error
 		j, err = scanJob(row)
 		return err
@@ -68,6 +93,43 @@ func (t *tx) bestJob(ctx context.Context, offers []farm.Offer) (*farm.JobRecord,
 		err = fmt.Errorf("%w: nothing queued for these offers", module.ErrNotFound)
 	}
 	return j, err
+}
+
+// Line implements farm.Queue.
+func (s *Store) Line(ctx context.Context, p module.Platform) ([]farm.Share, error) {
+	var shares []farm.Share
+	err := s.all(ctx, `SELECT q.org_id, COUNT(*),
+			(SELECT COUNT(*) FROM jobs r WHERE r.state = 'running' AND r.platform = ? AND r.org_id = q.org_id),
+			(SELECT MAX(s.started_at) FROM jobs s WHERE s.org_id = q.org_id)
+		FROM jobs q WHERE q.state = 'queued' AND q.platform = ? GROUP BY q.org_id ORDER BY q.org_id`,
+		[]any{p.String(), p.String()}, func(row scanner) error {
+			var share farm.Share
+			var served int64
+			err := row.Scan(&share.OrgID, &share.Queued, &share.Running, &served)
+			share.Served = fromMillis(served)
+			shares = append(shares, share)
+			return err
+		})
+	return shares, err
+}
+
+// Ahead implements farm.Queue.
+func (s *Store) Ahead(ctx context.Context, j *farm.JobRecord, limit int) ([]string, int, error) {
+	const before = ` FROM jobs WHERE state = 'queued' AND platform = ? AND org_id = ?
+		AND (created_at, build_id) < (CAST(? AS BIGINT), CAST(? AS TEXT))`
+	args := []any{j.Job.Platform.String(), j.OrgID, millis(j.Job.CreatedAt), j.Job.BuildID}
+	var total int
+	if err := s.one(ctx, `SELECT COUNT(*)`+before, args, &total); err != nil || total == 0 {
+		return nil, total, err
+	}
+	var builds []string
+	err := s.all(ctx, `SELECT build_id`+before+` ORDER BY created_at, build_id LIMIT ?`, append(args, limit), func(row scanner) error {
+		var id string
+		err := row.Scan(&id)
+		builds = append(builds, id)
+		return err
+	})
+	return builds, total, err
 }
 
 // Overdue implements farm.Agenda.

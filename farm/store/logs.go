@@ -22,6 +22,11 @@ func (t *tx) appendLog(ctx context.Context, j *farm.JobRecord) error {
 	return nil
 }
 
+// LogEnd implements farm.Logs.
+func (s *Store) LogEnd(ctx context.Context, jobID string) (size int64, state farm.JobState, err error) {
+	return size, state, s.one(ctx, `SELECT log_size, state FROM jobs WHERE id = ?`, []any{jobID}, &size, &state)
+}
+
 // ReadLog implements farm.Logs.
 func (s *Store) ReadLog(ctx context.Context, jobID string, offset int64, maxBytes int) ([]farm.LogChunk, error) {
 	var chunks []farm.LogChunk

@@ -13,7 +13,7 @@ import (
 )
 
 const selectRelease = `SELECT o.id, o.namespace, m.name, r.version, r.platform, r.tags, r.commit_sha, r.build_id, r.strategy,
-		r.sha256, b.size, b.crc32c, b.tar_sha256, r.entrypoint, r.manifest, r.warnings, r.published_at
+		r.sha256, b.size, b.crc32c, b.tar_sha256, r.entrypoint, r.manifest, r.warnings, r.published_at, r.report
 	FROM releases r
 	JOIN modules m ON m.module_key = r.module_key
 	JOIN orgs o ON o.id = m.org_id
@@ -23,6 +23,7 @@ const selectRelease = `SELECT o.id, o.namespace, m.name, r.version, r.platform, 
 type releaseRow struct {
 	orgID, namespace, name                      string
 	version, platform, tags, manifest, warnings string
+	report                                      *string
 	crc32c, publishedAt                         int64
 	release                                     module.Release
 }
@@ -31,7 +32,7 @@ func scanRelease(row scanner) (module.Release, error) {
 	var s releaseRow
 	r := &s.release
 	err := row.Scan(&s.orgID, &s.namespace, &s.name, &s.version, &s.platform, &s.tags, &r.Commit, &r.BuildID, &r.Strategy,
-		&r.SHA256, &r.Size, &s.crc32c, &r.TarSHA256, &r.Entrypoint, &s.manifest, &s.warnings, &s.publishedAt)
+		&r.SHA256, &r.Size, &s.crc32c, &r.TarSHA256, &r.Entrypoint, &s.manifest, &s.warnings, &s.publishedAt, &s.report)
 	if err != nil {
 		return module.Release{}, err
 	}
@@ -54,6 +55,12 @@ func (s *releaseRow) read() (module.Release, error) {
 	}
 	if err := json.Unmarshal([]byte(s.warnings), &r.Warnings); err != nil {
 		return module.Release{}, fmt.Errorf("stored warnings: %w", err)
+	}
+	if s.report != nil {
+		r.Report = &module.BuildReport{}
+		if err := json.Unmarshal([]byte(*s.report), r.Report); err != nil {
+			return module.Release{}, fmt.Errorf("stored build report: %w", err)
+		}
 	}
 	r.CRC32C = uint32(s.crc32c)
 	r.PublishedAt = fromMillis(s.publishedAt)
@@ -241,10 +248,14 @@ func (t *tx) insertRelease(ctx context.Context, key string, r module.Release) er
 	if err != nil {
 		return fmt.Errorf("warnings: %w", err)
 	}
+	report, err := jsonText(r.Report, r.Report != nil)
+	if err != nil {
+		return fmt.Errorf("build report: %w", err)
+	}
 	_, err = t.exec(ctx, `INSERT INTO releases (module_key, version, platform, tags, commit_sha, build_id, strategy,
-			sha256, entrypoint, manifest, warnings, published_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			sha256, entrypoint, manifest, warnings, published_at, report)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		key, r.Version.String(), r.Platform.String(), strings.Join(r.Tags, "\n"), r.Commit, r.BuildID, string(r.Strategy),
-		r.SHA256, r.Entrypoint, string(r.Manifest), string(warnings), millis(r.PublishedAt))
+		r.SHA256, r.Entrypoint, string(r.Manifest), string(warnings), millis(r.PublishedAt), report)
 	return err
 }

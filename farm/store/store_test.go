@@ -85,8 +85,12 @@ func record(t *testing.T, id string) *farm.Record {
 					Warnings: []string{"w"}, Manifest: []byte(`{"a":1}`), PublishedAt: start,
 				},
 				CreatedAt: start, StartedAt: start.Add(time.Second), EndedAt: start.Add(2 * time.Second), LogSize: 1 << 33,
+				QueuedAt: start.Add(time.Millisecond), Memory: 4 << 30, Report: &module.BuildReport{
+					Image: "builder@sha256:1", Environment: map[string]string{"A": "b"},
+					Glibc: &module.GlibcNeed{Version: "2.34", Symbol: "fstat", File: "bin/main"}, Smoke: &module.SmokeRun{Verdict: "passed"},
+				},
 			},
-			Pin: module.StrategyCross, LeaseHash: "hash", LeaseUntil: start.Add(15 * time.Second), RungAt: start.Add(3 * time.Second),
+			OrgID: "org", Pin: module.StrategyCross, LeaseHash: "hash", LeaseUntil: start.Add(15 * time.Second), RungAt: start.Add(3 * time.Second),
 		}},
 	}
 }
@@ -177,7 +181,7 @@ func TestMissingAndTwice(t *testing.T) {
 			"BuildOf": func() error { _, err := s.BuildOf(t.Context(), "none"); return err },
 			"Update":  func() error { return s.Update(t.Context(), "none", func(*farm.Record) error { return nil }) },
 			"ClaimJob": func() error {
-				_, err := s.ClaimJob(t.Context(), nil, func(*farm.JobRecord) error { return nil })
+				_, err := s.ClaimJob(t.Context(), farm.Want{}, func(*farm.JobRecord) error { return nil })
 				return err
 			},
 		} {

@@ -308,8 +308,10 @@ func (x *FollowLogResponse) GetChunk() *LogChunk {
 }
 
 type CancelBuildRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	BuildId       string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	BuildId string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
+	// Only this platform; empty for all.
+	Platform      string `protobuf:"bytes,2,opt,name=platform,proto3" json:"platform,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -347,6 +349,13 @@ func (*CancelBuildRequest) Descriptor() ([]byte, []int) {
 func (x *CancelBuildRequest) GetBuildId() string {
 	if x != nil {
 		return x.BuildId
+	}
+	return ""
+}
+
+func (x *CancelBuildRequest) GetPlatform() string {
+	if x != nil {
+		return x.Platform
 	}
 	return ""
 }
@@ -395,6 +404,112 @@ func (x *CancelBuildResponse) GetBuild() *Build {
 	return nil
 }
 
+type RetryJobRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	BuildId string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
+	// Empty for every platform that did not succeed.
+	Platform string `protobuf:"bytes,2,opt,name=platform,proto3" json:"platform,omitempty"`
+	// A checkout token, for builds that were started with one: the farm forgot it when the build ended.
+	Token         string `protobuf:"bytes,3,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryJobRequest) Reset() {
+	*x = RetryJobRequest{}
+	mi := &file_modfarm_v1_farm_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryJobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryJobRequest) ProtoMessage() {}
+
+func (x *RetryJobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_modfarm_v1_farm_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryJobRequest.ProtoReflect.Descriptor instead.
+func (*RetryJobRequest) Descriptor() ([]byte, []int) {
+	return file_modfarm_v1_farm_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *RetryJobRequest) GetBuildId() string {
+	if x != nil {
+		return x.BuildId
+	}
+	return ""
+}
+
+func (x *RetryJobRequest) GetPlatform() string {
+	if x != nil {
+		return x.Platform
+	}
+	return ""
+}
+
+func (x *RetryJobRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+type RetryJobResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Build         *Build                 `protobuf:"bytes,1,opt,name=build,proto3" json:"build,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryJobResponse) Reset() {
+	*x = RetryJobResponse{}
+	mi := &file_modfarm_v1_farm_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryJobResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryJobResponse) ProtoMessage() {}
+
+func (x *RetryJobResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_modfarm_v1_farm_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryJobResponse.ProtoReflect.Descriptor instead.
+func (*RetryJobResponse) Descriptor() ([]byte, []int) {
+	return file_modfarm_v1_farm_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *RetryJobResponse) GetBuild() *Build {
+	if x != nil {
+		return x.Build
+	}
+	return nil
+}
+
 // LogChunk is a piece of one step's output, at a byte offset of the job's whole log.
 type LogChunk struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -407,7 +522,7 @@ type LogChunk struct {
 
 func (x *LogChunk) Reset() {
 	*x = LogChunk{}
-	mi := &file_modfarm_v1_farm_proto_msgTypes[8]
+	mi := &file_modfarm_v1_farm_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -419,7 +534,7 @@ func (x *LogChunk) String() string {
 func (*LogChunk) ProtoMessage() {}
 
 func (x *LogChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_farm_proto_msgTypes[8]
+	mi := &file_modfarm_v1_farm_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -432,7 +547,7 @@ func (x *LogChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogChunk.ProtoReflect.Descriptor instead.
 func (*LogChunk) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_farm_proto_rawDescGZIP(), []int{8}
+	return file_modfarm_v1_farm_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *LogChunk) GetOffset() int64 {
@@ -483,7 +598,7 @@ type Build struct {
 
 func (x *Build) Reset() {
 	*x = Build{}
-	mi := &file_modfarm_v1_farm_proto_msgTypes[9]
+	mi := &file_modfarm_v1_farm_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -495,7 +610,7 @@ func (x *Build) String() string {
 func (*Build) ProtoMessage() {}
 
 func (x *Build) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_farm_proto_msgTypes[9]
+	mi := &file_modfarm_v1_farm_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -508,7 +623,7 @@ func (x *Build) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Build.ProtoReflect.Descriptor instead.
 func (*Build) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_farm_proto_rawDescGZIP(), []int{9}
+	return file_modfarm_v1_farm_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Build) GetId() string {
@@ -636,13 +751,21 @@ type Job struct {
 	Terminal bool `protobuf:"varint,15,opt,name=terminal,proto3" json:"terminal,omitempty"`
 	// A worker was asked to stop but has not yet.
 	CancelRequested bool `protobuf:"varint,17,opt,name=cancel_requested,json=cancelRequested,proto3" json:"cancel_requested,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Why it waits, in parts; only in the answer to GetBuild, and only while it waits.
+	Waiting *Waiting `protobuf:"bytes,18,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// When it may be claimed since; absent before.
+	QueuedAt *timestamppb.Timestamp `protobuf:"bytes,19,opt,name=queued_at,json=queuedAt,proto3" json:"queued_at,omitempty"`
+	// Memory that building it takes by modfarm.yaml, in bytes; 0 is the default.
+	Memory int64 `protobuf:"varint,20,opt,name=memory,proto3" json:"memory,omitempty"`
+	// What the worker told about how it built; absent before.
+	Report        *BuildReport `protobuf:"bytes,40,opt,name=report,proto3" json:"report,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_modfarm_v1_farm_proto_msgTypes[10]
+	mi := &file_modfarm_v1_farm_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -654,7 +777,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_farm_proto_msgTypes[10]
+	mi := &file_modfarm_v1_farm_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -667,7 +790,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_farm_proto_rawDescGZIP(), []int{10}
+	return file_modfarm_v1_farm_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Job) GetId() string {
@@ -789,6 +912,323 @@ func (x *Job) GetCancelRequested() bool {
 	return false
 }
 
+func (x *Job) GetWaiting() *Waiting {
+	if x != nil {
+		return x.Waiting
+	}
+	return nil
+}
+
+func (x *Job) GetQueuedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.QueuedAt
+	}
+	return nil
+}
+
+func (x *Job) GetMemory() int64 {
+	if x != nil {
+		return x.Memory
+	}
+	return 0
+}
+
+func (x *Job) GetReport() *BuildReport {
+	if x != nil {
+		return x.Report
+	}
+	return nil
+}
+
+// Waiting says what a job that no worker has waits for. Job.reason says the same in one sentence.
+type Waiting struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// resolving, no_worker, strategy, native, memory, slot, platforms or registry.
+	Cause string `protobuf:"bytes,1,opt,name=cause,proto3" json:"cause,omitempty"`
+	// Its place among the jobs that wait for a worker of its platform, from 1; 0 when it waits for something else.
+	Position int32 `protobuf:"varint,2,opt,name=position,proto3" json:"position,omitempty"`
+	// The builds of its own organization that have a job before it, in their order; at most twenty.
+	BuildsAhead []string `protobuf:"bytes,3,rep,name=builds_ahead,json=buildsAhead,proto3" json:"builds_ahead,omitempty"`
+	// How many jobs of other organizations are before it.
+	OthersAhead int32 `protobuf:"varint,4,opt,name=others_ahead,json=othersAhead,proto3" json:"others_ahead,omitempty"`
+	// What would have to be true for it to go on.
+	Until string `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
+	// It is kept for a native worker no longer than this; absent when it is not.
+	HeldUntil *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=held_until,json=heldUntil,proto3" json:"held_until,omitempty"`
+	// The workers that may take it.
+	Workers       []string `protobuf:"bytes,7,rep,name=workers,proto3" json:"workers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Waiting) Reset() {
+	*x = Waiting{}
+	mi := &file_modfarm_v1_farm_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Waiting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Waiting) ProtoMessage() {}
+
+func (x *Waiting) ProtoReflect() protoreflect.Message {
+	mi := &file_modfarm_v1_farm_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Waiting.ProtoReflect.Descriptor instead.
+func (*Waiting) Descriptor() ([]byte, []int) {
+	return file_modfarm_v1_farm_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Waiting) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
+}
+
+func (x *Waiting) GetPosition() int32 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *Waiting) GetBuildsAhead() []string {
+	if x != nil {
+		return x.BuildsAhead
+	}
+	return nil
+}
+
+func (x *Waiting) GetOthersAhead() int32 {
+	if x != nil {
+		return x.OthersAhead
+	}
+	return 0
+}
+
+func (x *Waiting) GetUntil() string {
+	if x != nil {
+		return x.Until
+	}
+	return ""
+}
+
+func (x *Waiting) GetHeldUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.HeldUntil
+	}
+	return nil
+}
+
+func (x *Waiting) GetWorkers() []string {
+	if x != nil {
+		return x.Workers
+	}
+	return nil
+}
+
+// BuildReport is what a worker tells about how it built: enough to do it again, and what came out.
+type BuildReport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The builder image, with its digest.
+	BuildImage string `protobuf:"bytes,1,opt,name=build_image,json=buildImage,proto3" json:"build_image,omitempty"`
+	// The environment that the scripts saw, without secrets.
+	Environment   map[string]string `protobuf:"bytes,2,rep,name=environment,proto3" json:"environment,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Glibc         *Glibc            `protobuf:"bytes,3,opt,name=glibc,proto3" json:"glibc,omitempty"`
+	Smoke         *Smoke            `protobuf:"bytes,4,opt,name=smoke,proto3" json:"smoke,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BuildReport) Reset() {
+	*x = BuildReport{}
+	mi := &file_modfarm_v1_farm_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BuildReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BuildReport) ProtoMessage() {}
+
+func (x *BuildReport) ProtoReflect() protoreflect.Message {
+	mi := &file_modfarm_v1_farm_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BuildReport.ProtoReflect.Descriptor instead.
+func (*BuildReport) Descriptor() ([]byte, []int) {
+	return file_modfarm_v1_farm_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *BuildReport) GetBuildImage() string {
+	if x != nil {
+		return x.BuildImage
+	}
+	return ""
+}
+
+func (x *BuildReport) GetEnvironment() map[string]string {
+	if x != nil {
+		return x.Environment
+	}
+	return nil
+}
+
+func (x *BuildReport) GetGlibc() *Glibc {
+	if x != nil {
+		return x.Glibc
+	}
+	return nil
+}
+
+func (x *BuildReport) GetSmoke() *Smoke {
+	if x != nil {
+		return x.Smoke
+	}
+	return nil
+}
+
+// Glibc is the newest glibc symbol version that an archive needs.
+type Glibc struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As "2.34".
+	Version string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	Symbol  string `protobuf:"bytes,2,opt,name=symbol,proto3" json:"symbol,omitempty"`
+	// Within the archive.
+	File          string `protobuf:"bytes,3,opt,name=file,proto3" json:"file,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Glibc) Reset() {
+	*x = Glibc{}
+	mi := &file_modfarm_v1_farm_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Glibc) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Glibc) ProtoMessage() {}
+
+func (x *Glibc) ProtoReflect() protoreflect.Message {
+	mi := &file_modfarm_v1_farm_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Glibc.ProtoReflect.Descriptor instead.
+func (*Glibc) Descriptor() ([]byte, []int) {
+	return file_modfarm_v1_farm_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Glibc) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Glibc) GetSymbol() string {
+	if x != nil {
+		return x.Symbol
+	}
+	return ""
+}
+
+func (x *Glibc) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+// Smoke is how the entrypoint did when it was started once.
+type Smoke struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// passed, skipped or failed.
+	Verdict string `protobuf:"bytes,1,opt,name=verdict,proto3" json:"verdict,omitempty"`
+	// What was seen, in one sentence.
+	Detail        string `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Smoke) Reset() {
+	*x = Smoke{}
+	mi := &file_modfarm_v1_farm_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Smoke) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Smoke) ProtoMessage() {}
+
+func (x *Smoke) ProtoReflect() protoreflect.Message {
+	mi := &file_modfarm_v1_farm_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Smoke.ProtoReflect.Descriptor instead.
+func (*Smoke) Descriptor() ([]byte, []int) {
+	return file_modfarm_v1_farm_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Smoke) GetVerdict() string {
+	if x != nil {
+		return x.Verdict
+	}
+	return ""
+}
+
+func (x *Smoke) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
 // Release is one archive as the registry stores it.
 type Release struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -803,18 +1243,20 @@ type Release struct {
 	// Hex.
 	Sha256 string `protobuf:"bytes,9,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	// Of the uncompressed tar, hex.
-	TarSha256     string                 `protobuf:"bytes,10,opt,name=tar_sha256,json=tarSha256,proto3" json:"tar_sha256,omitempty"`
-	Crc32C        uint32                 `protobuf:"fixed32,11,opt,name=crc32c,proto3" json:"crc32c,omitempty"`
-	Entrypoint    string                 `protobuf:"bytes,12,opt,name=entrypoint,proto3" json:"entrypoint,omitempty"`
-	Warnings      []string               `protobuf:"bytes,13,rep,name=warnings,proto3" json:"warnings,omitempty"`
-	PublishedAt   *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=published_at,json=publishedAt,proto3" json:"published_at,omitempty"`
+	TarSha256   string                 `protobuf:"bytes,10,opt,name=tar_sha256,json=tarSha256,proto3" json:"tar_sha256,omitempty"`
+	Crc32C      uint32                 `protobuf:"fixed32,11,opt,name=crc32c,proto3" json:"crc32c,omitempty"`
+	Entrypoint  string                 `protobuf:"bytes,12,opt,name=entrypoint,proto3" json:"entrypoint,omitempty"`
+	Warnings    []string               `protobuf:"bytes,13,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	PublishedAt *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=published_at,json=publishedAt,proto3" json:"published_at,omitempty"`
+	// How the worker built it; absent for uploads.
+	Report        *BuildReport `protobuf:"bytes,40,opt,name=report,proto3" json:"report,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Release) Reset() {
 	*x = Release{}
-	mi := &file_modfarm_v1_farm_proto_msgTypes[11]
+	mi := &file_modfarm_v1_farm_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -826,7 +1268,7 @@ func (x *Release) String() string {
 func (*Release) ProtoMessage() {}
 
 func (x *Release) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_farm_proto_msgTypes[11]
+	mi := &file_modfarm_v1_farm_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -839,7 +1281,7 @@ func (x *Release) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Release.ProtoReflect.Descriptor instead.
 func (*Release) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_farm_proto_rawDescGZIP(), []int{11}
+	return file_modfarm_v1_farm_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Release) GetModuleId() string {
@@ -940,6 +1382,13 @@ func (x *Release) GetPublishedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Release) GetReport() *BuildReport {
+	if x != nil {
+		return x.Report
+	}
+	return nil
+}
+
 // Fault is one thing wrong with an input, in the parts a person needs.
 type Fault struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -954,7 +1403,7 @@ type Fault struct {
 
 func (x *Fault) Reset() {
 	*x = Fault{}
-	mi := &file_modfarm_v1_farm_proto_msgTypes[12]
+	mi := &file_modfarm_v1_farm_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -966,7 +1415,7 @@ func (x *Fault) String() string {
 func (*Fault) ProtoMessage() {}
 
 func (x *Fault) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_farm_proto_msgTypes[12]
+	mi := &file_modfarm_v1_farm_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -979,7 +1428,7 @@ func (x *Fault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault.ProtoReflect.Descriptor instead.
 func (*Fault) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_farm_proto_rawDescGZIP(), []int{12}
+	return file_modfarm_v1_farm_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Fault) GetPath() string {
@@ -1031,7 +1480,7 @@ type ErrorDetail struct {
 
 func (x *ErrorDetail) Reset() {
 	*x = ErrorDetail{}
-	mi := &file_modfarm_v1_farm_proto_msgTypes[13]
+	mi := &file_modfarm_v1_farm_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1043,7 +1492,7 @@ func (x *ErrorDetail) String() string {
 func (*ErrorDetail) ProtoMessage() {}
 
 func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_farm_proto_msgTypes[13]
+	mi := &file_modfarm_v1_farm_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1056,7 +1505,7 @@ func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorDetail.ProtoReflect.Descriptor instead.
 func (*ErrorDetail) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_farm_proto_rawDescGZIP(), []int{13}
+	return file_modfarm_v1_farm_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ErrorDetail) GetFaults() []*Fault {
@@ -1099,10 +1548,17 @@ const file_modfarm_v1_farm_proto_rawDesc = "" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x03R\x06offset\"?\n" +
 	"\x11FollowLogResponse\x12*\n" +
-	"\x05chunk\x18\x01 \x01(\v2\x14.modfarm.v1.LogChunkR\x05chunk\"/\n" +
+	"\x05chunk\x18\x01 \x01(\v2\x14.modfarm.v1.LogChunkR\x05chunk\"K\n" +
 	"\x12CancelBuildRequest\x12\x19\n" +
-	"\bbuild_id\x18\x01 \x01(\tR\abuildId\">\n" +
+	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x1a\n" +
+	"\bplatform\x18\x02 \x01(\tR\bplatform\">\n" +
 	"\x13CancelBuildResponse\x12'\n" +
+	"\x05build\x18\x01 \x01(\v2\x11.modfarm.v1.BuildR\x05build\"^\n" +
+	"\x0fRetryJobRequest\x12\x19\n" +
+	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x1a\n" +
+	"\bplatform\x18\x02 \x01(\tR\bplatform\x12\x14\n" +
+	"\x05token\x18\x03 \x01(\tR\x05token\";\n" +
+	"\x10RetryJobResponse\x12'\n" +
 	"\x05build\x18\x01 \x01(\v2\x11.modfarm.v1.BuildR\x05build\"J\n" +
 	"\bLogChunk\x12\x16\n" +
 	"\x06offset\x18\x01 \x01(\x03R\x06offset\x12\x12\n" +
@@ -1124,7 +1580,7 @@ const file_modfarm_v1_farm_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x125\n" +
 	"\bended_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12#\n" +
-	"\x04jobs\x18\r \x03(\v2\x0f.modfarm.v1.JobR\x04jobs\"\xbf\x04\n" +
+	"\x04jobs\x18\r \x03(\v2\x0f.modfarm.v1.JobR\x04jobs\"\xf0\x05\n" +
 	"\x03Job\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
 	"\bbuild_id\x18\x02 \x01(\tR\abuildId\x12\x1a\n" +
@@ -1145,7 +1601,36 @@ const file_modfarm_v1_farm_proto_rawDesc = "" +
 	"\bended_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12\x19\n" +
 	"\blog_size\x18\x0e \x01(\x03R\alogSize\x12\x1a\n" +
 	"\bterminal\x18\x0f \x01(\bR\bterminal\x12)\n" +
-	"\x10cancel_requested\x18\x11 \x01(\bR\x0fcancelRequested\"\x9d\x03\n" +
+	"\x10cancel_requested\x18\x11 \x01(\bR\x0fcancelRequested\x12-\n" +
+	"\awaiting\x18\x12 \x01(\v2\x13.modfarm.v1.WaitingR\awaiting\x127\n" +
+	"\tqueued_at\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\bqueuedAt\x12\x16\n" +
+	"\x06memory\x18\x14 \x01(\x03R\x06memory\x12/\n" +
+	"\x06report\x18( \x01(\v2\x17.modfarm.v1.BuildReportR\x06report\"\xec\x01\n" +
+	"\aWaiting\x12\x14\n" +
+	"\x05cause\x18\x01 \x01(\tR\x05cause\x12\x1a\n" +
+	"\bposition\x18\x02 \x01(\x05R\bposition\x12!\n" +
+	"\fbuilds_ahead\x18\x03 \x03(\tR\vbuildsAhead\x12!\n" +
+	"\fothers_ahead\x18\x04 \x01(\x05R\vothersAhead\x12\x14\n" +
+	"\x05until\x18\x05 \x01(\tR\x05until\x129\n" +
+	"\n" +
+	"held_until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\theldUntil\x12\x18\n" +
+	"\aworkers\x18\a \x03(\tR\aworkers\"\x8c\x02\n" +
+	"\vBuildReport\x12\x1f\n" +
+	"\vbuild_image\x18\x01 \x01(\tR\n" +
+	"buildImage\x12J\n" +
+	"\venvironment\x18\x02 \x03(\v2(.modfarm.v1.BuildReport.EnvironmentEntryR\venvironment\x12'\n" +
+	"\x05glibc\x18\x03 \x01(\v2\x11.modfarm.v1.GlibcR\x05glibc\x12'\n" +
+	"\x05smoke\x18\x04 \x01(\v2\x11.modfarm.v1.SmokeR\x05smoke\x1a>\n" +
+	"\x10EnvironmentEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"M\n" +
+	"\x05Glibc\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
+	"\x06symbol\x18\x02 \x01(\tR\x06symbol\x12\x12\n" +
+	"\x04file\x18\x03 \x01(\tR\x04file\"9\n" +
+	"\x05Smoke\x12\x18\n" +
+	"\averdict\x18\x01 \x01(\tR\averdict\x12\x16\n" +
+	"\x06detail\x18\x02 \x01(\tR\x06detail\"\xce\x03\n" +
 	"\aRelease\x12\x1b\n" +
 	"\tmodule_id\x18\x01 \x01(\tR\bmoduleId\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1a\n" +
@@ -1164,7 +1649,8 @@ const file_modfarm_v1_farm_proto_rawDesc = "" +
 	"entrypoint\x18\f \x01(\tR\n" +
 	"entrypoint\x12\x1a\n" +
 	"\bwarnings\x18\r \x03(\tR\bwarnings\x12=\n" +
-	"\fpublished_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\vpublishedAt\"w\n" +
+	"\fpublished_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\vpublishedAt\x12/\n" +
+	"\x06report\x18( \x01(\v2\x17.modfarm.v1.BuildReportR\x06report\"w\n" +
 	"\x05Fault\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\x12\x18\n" +
@@ -1176,13 +1662,14 @@ const file_modfarm_v1_farm_proto_rawDesc = "" +
 	"\n" +
 	"log_offset\x18\x02 \x01(\x03H\x00R\tlogOffset\x88\x01\x01\x12\x1c\n" +
 	"\treference\x18\x03 \x01(\tR\treferenceB\r\n" +
-	"\v_log_offset2\xbd\x02\n" +
+	"\v_log_offset2\x84\x03\n" +
 	"\vFarmService\x12E\n" +
 	"\bGetBuild\x12\x1b.modfarm.v1.GetBuildRequest\x1a\x1c.modfarm.v1.GetBuildResponse\x12K\n" +
 	"\n" +
 	"ListBuilds\x12\x1d.modfarm.v1.ListBuildsRequest\x1a\x1e.modfarm.v1.ListBuildsResponse\x12J\n" +
 	"\tFollowLog\x12\x1c.modfarm.v1.FollowLogRequest\x1a\x1d.modfarm.v1.FollowLogResponse0\x01\x12N\n" +
-	"\vCancelBuild\x12\x1e.modfarm.v1.CancelBuildRequest\x1a\x1f.modfarm.v1.CancelBuildResponseB\x9f\x01\n" +
+	"\vCancelBuild\x12\x1e.modfarm.v1.CancelBuildRequest\x1a\x1f.modfarm.v1.CancelBuildResponse\x12E\n" +
+	"\bRetryJob\x12\x1b.modfarm.v1.RetryJobRequest\x1a\x1c.modfarm.v1.RetryJobResponseB\x9f\x01\n" +
 	"\x0ecom.modfarm.v1B\tFarmProtoP\x01Z9github.com/modfarm/modfarm/proto/gen/modfarm/v1;modfarmv1\xa2\x02\x03MXX\xaa\x02\n" +
 	"Modfarm.V1\xca\x02\n" +
 	"Modfarm\\V1\xe2\x02\x16Modfarm\\V1\\GPBMetadata\xea\x02\vModfarm::V1b\x06proto3"
@@ -1199,7 +1686,7 @@ func file_modfarm_v1_farm_proto_rawDescGZIP() []byte {
 	return file_modfarm_v1_farm_proto_rawDescData
 }
 
-var file_modfarm_v1_farm_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_modfarm_v1_farm_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_modfarm_v1_farm_proto_goTypes = []any{
 	(*GetBuildRequest)(nil),       // 0: modfarm.v1.GetBuildRequest
 	(*GetBuildResponse)(nil),      // 1: modfarm.v1.GetBuildResponse
@@ -1209,41 +1696,59 @@ var file_modfarm_v1_farm_proto_goTypes = []any{
 	(*FollowLogResponse)(nil),     // 5: modfarm.v1.FollowLogResponse
 	(*CancelBuildRequest)(nil),    // 6: modfarm.v1.CancelBuildRequest
 	(*CancelBuildResponse)(nil),   // 7: modfarm.v1.CancelBuildResponse
-	(*LogChunk)(nil),              // 8: modfarm.v1.LogChunk
-	(*Build)(nil),                 // 9: modfarm.v1.Build
-	(*Job)(nil),                   // 10: modfarm.v1.Job
-	(*Release)(nil),               // 11: modfarm.v1.Release
-	(*Fault)(nil),                 // 12: modfarm.v1.Fault
-	(*ErrorDetail)(nil),           // 13: modfarm.v1.ErrorDetail
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*RetryJobRequest)(nil),       // 8: modfarm.v1.RetryJobRequest
+	(*RetryJobResponse)(nil),      // 9: modfarm.v1.RetryJobResponse
+	(*LogChunk)(nil),              // 10: modfarm.v1.LogChunk
+	(*Build)(nil),                 // 11: modfarm.v1.Build
+	(*Job)(nil),                   // 12: modfarm.v1.Job
+	(*Waiting)(nil),               // 13: modfarm.v1.Waiting
+	(*BuildReport)(nil),           // 14: modfarm.v1.BuildReport
+	(*Glibc)(nil),                 // 15: modfarm.v1.Glibc
+	(*Smoke)(nil),                 // 16: modfarm.v1.Smoke
+	(*Release)(nil),               // 17: modfarm.v1.Release
+	(*Fault)(nil),                 // 18: modfarm.v1.Fault
+	(*ErrorDetail)(nil),           // 19: modfarm.v1.ErrorDetail
+	nil,                           // 20: modfarm.v1.BuildReport.EnvironmentEntry
+	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
 }
 var file_modfarm_v1_farm_proto_depIdxs = []int32{
-	9,  // 0: modfarm.v1.GetBuildResponse.build:type_name -> modfarm.v1.Build
-	9,  // 1: modfarm.v1.ListBuildsResponse.builds:type_name -> modfarm.v1.Build
-	8,  // 2: modfarm.v1.FollowLogResponse.chunk:type_name -> modfarm.v1.LogChunk
-	9,  // 3: modfarm.v1.CancelBuildResponse.build:type_name -> modfarm.v1.Build
-	14, // 4: modfarm.v1.Build.created_at:type_name -> google.protobuf.Timestamp
-	14, // 5: modfarm.v1.Build.ended_at:type_name -> google.protobuf.Timestamp
-	10, // 6: modfarm.v1.Build.jobs:type_name -> modfarm.v1.Job
-	11, // 7: modfarm.v1.Job.release:type_name -> modfarm.v1.Release
-	14, // 8: modfarm.v1.Job.created_at:type_name -> google.protobuf.Timestamp
-	14, // 9: modfarm.v1.Job.started_at:type_name -> google.protobuf.Timestamp
-	14, // 10: modfarm.v1.Job.ended_at:type_name -> google.protobuf.Timestamp
-	14, // 11: modfarm.v1.Release.published_at:type_name -> google.protobuf.Timestamp
-	12, // 12: modfarm.v1.ErrorDetail.faults:type_name -> modfarm.v1.Fault
-	0,  // 13: modfarm.v1.FarmService.GetBuild:input_type -> modfarm.v1.GetBuildRequest
-	2,  // 14: modfarm.v1.FarmService.ListBuilds:input_type -> modfarm.v1.ListBuildsRequest
-	4,  // 15: modfarm.v1.FarmService.FollowLog:input_type -> modfarm.v1.FollowLogRequest
-	6,  // 16: modfarm.v1.FarmService.CancelBuild:input_type -> modfarm.v1.CancelBuildRequest
-	1,  // 17: modfarm.v1.FarmService.GetBuild:output_type -> modfarm.v1.GetBuildResponse
-	3,  // 18: modfarm.v1.FarmService.ListBuilds:output_type -> modfarm.v1.ListBuildsResponse
-	5,  // 19: modfarm.v1.FarmService.FollowLog:output_type -> modfarm.v1.FollowLogResponse
-	7,  // 20: modfarm.v1.FarmService.CancelBuild:output_type -> modfarm.v1.CancelBuildResponse
-	17, // [17:21] is the sub-list for method output_type
-	13, // [13:17] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	11, // 0: modfarm.v1.GetBuildResponse.build:type_name -> modfarm.v1.Build
+	11, // 1: modfarm.v1.ListBuildsResponse.builds:type_name -> modfarm.v1.Build
+	10, // 2: modfarm.v1.FollowLogResponse.chunk:type_name -> modfarm.v1.LogChunk
+	11, // 3: modfarm.v1.CancelBuildResponse.build:type_name -> modfarm.v1.Build
+	11, // 4: modfarm.v1.RetryJobResponse.build:type_name -> modfarm.v1.Build
+	21, // 5: modfarm.v1.Build.created_at:type_name -> google.protobuf.Timestamp
+	21, // 6: modfarm.v1.Build.ended_at:type_name -> google.protobuf.Timestamp
+	12, // 7: modfarm.v1.Build.jobs:type_name -> modfarm.v1.Job
+	17, // 8: modfarm.v1.Job.release:type_name -> modfarm.v1.Release
+	21, // 9: modfarm.v1.Job.created_at:type_name -> google.protobuf.Timestamp
+	21, // 10: modfarm.v1.Job.started_at:type_name -> google.protobuf.Timestamp
+	21, // 11: modfarm.v1.Job.ended_at:type_name -> google.protobuf.Timestamp
+	13, // 12: modfarm.v1.Job.waiting:type_name -> modfarm.v1.Waiting
+	21, // 13: modfarm.v1.Job.queued_at:type_name -> google.protobuf.Timestamp
+	14, // 14: modfarm.v1.Job.report:type_name -> modfarm.v1.BuildReport
+	21, // 15: modfarm.v1.Waiting.held_until:type_name -> google.protobuf.Timestamp
+	20, // 16: modfarm.v1.BuildReport.environment:type_name -> modfarm.v1.BuildReport.EnvironmentEntry
+	15, // 17: modfarm.v1.BuildReport.glibc:type_name -> modfarm.v1.Glibc
+	16, // 18: modfarm.v1.BuildReport.smoke:type_name -> modfarm.v1.Smoke
+	21, // 19: modfarm.v1.Release.published_at:type_name -> google.protobuf.Timestamp
+	14, // 20: modfarm.v1.Release.report:type_name -> modfarm.v1.BuildReport
+	18, // 21: modfarm.v1.ErrorDetail.faults:type_name -> modfarm.v1.Fault
+	0,  // 22: modfarm.v1.FarmService.GetBuild:input_type -> modfarm.v1.GetBuildRequest
+	2,  // 23: modfarm.v1.FarmService.ListBuilds:input_type -> modfarm.v1.ListBuildsRequest
+	4,  // 24: modfarm.v1.FarmService.FollowLog:input_type -> modfarm.v1.FollowLogRequest
+	6,  // 25: modfarm.v1.FarmService.CancelBuild:input_type -> modfarm.v1.CancelBuildRequest
+	8,  // 26: modfarm.v1.FarmService.RetryJob:input_type -> modfarm.v1.RetryJobRequest
+	1,  // 27: modfarm.v1.FarmService.GetBuild:output_type -> modfarm.v1.GetBuildResponse
+	3,  // 28: modfarm.v1.FarmService.ListBuilds:output_type -> modfarm.v1.ListBuildsResponse
+	5,  // 29: modfarm.v1.FarmService.FollowLog:output_type -> modfarm.v1.FollowLogResponse
+	7,  // 30: modfarm.v1.FarmService.CancelBuild:output_type -> modfarm.v1.CancelBuildResponse
+	9,  // 31: modfarm.v1.FarmService.RetryJob:output_type -> modfarm.v1.RetryJobResponse
+	27, // [27:32] is the sub-list for method output_type
+	22, // [22:27] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_modfarm_v1_farm_proto_init() }
@@ -1251,14 +1756,14 @@ func file_modfarm_v1_farm_proto_init() {
 	if File_modfarm_v1_farm_proto != nil {
 		return
 	}
-	file_modfarm_v1_farm_proto_msgTypes[13].OneofWrappers = []any{}
+	file_modfarm_v1_farm_proto_msgTypes[19].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_modfarm_v1_farm_proto_rawDesc), len(file_modfarm_v1_farm_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -94,9 +94,19 @@ type Worker struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Platforms by strategy.
-	Native        []string `protobuf:"bytes,2,rep,name=native,proto3" json:"native,omitempty"`
-	Cross         []string `protobuf:"bytes,3,rep,name=cross,proto3" json:"cross,omitempty"`
-	Qemu          []string `protobuf:"bytes,4,rep,name=qemu,proto3" json:"qemu,omitempty"`
+	Native []string `protobuf:"bytes,2,rep,name=native,proto3" json:"native,omitempty"`
+	Cross  []string `protobuf:"bytes,3,rep,name=cross,proto3" json:"cross,omitempty"`
+	Qemu   []string `protobuf:"bytes,4,rep,name=qemu,proto3" json:"qemu,omitempty"`
+	// Memory for builds in bytes: all of it, and what is free now. 0 when it is not known: then memory does not count.
+	MemoryTotal int64 `protobuf:"varint,5,opt,name=memory_total,json=memoryTotal,proto3" json:"memory_total,omitempty"`
+	MemoryFree  int64 `protobuf:"varint,6,opt,name=memory_free,json=memoryFree,proto3" json:"memory_free,omitempty"`
+	// Builds at a time, and how many of those are free now. 0 when it is not known.
+	Slots     int32 `protobuf:"varint,7,opt,name=slots,proto3" json:"slots,omitempty"`
+	SlotsFree int32 `protobuf:"varint,8,opt,name=slots_free,json=slotsFree,proto3" json:"slots_free,omitempty"`
+	// For people.
+	Labels []string `protobuf:"bytes,9,rep,name=labels,proto3" json:"labels,omitempty"`
+	// It takes no more jobs because it is about to stop. Nothing is assigned, and those who wait are told.
+	Draining      bool `protobuf:"varint,10,opt,name=draining,proto3" json:"draining,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -157,6 +167,48 @@ func (x *Worker) GetQemu() []string {
 		return x.Qemu
 	}
 	return nil
+}
+
+func (x *Worker) GetMemoryTotal() int64 {
+	if x != nil {
+		return x.MemoryTotal
+	}
+	return 0
+}
+
+func (x *Worker) GetMemoryFree() int64 {
+	if x != nil {
+		return x.MemoryFree
+	}
+	return 0
+}
+
+func (x *Worker) GetSlots() int32 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *Worker) GetSlotsFree() int32 {
+	if x != nil {
+		return x.SlotsFree
+	}
+	return 0
+}
+
+func (x *Worker) GetLabels() []string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *Worker) GetDraining() bool {
+	if x != nil {
+		return x.Draining
+	}
+	return false
 }
 
 type ClaimRequest struct {
@@ -248,6 +300,102 @@ func (x *ClaimResponse) GetAssignment() *Assignment {
 	return nil
 }
 
+type ResumeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Lease         *LeaseRef              `protobuf:"bytes,1,opt,name=lease,proto3" json:"lease,omitempty"`
+	Worker        *Worker                `protobuf:"bytes,2,opt,name=worker,proto3" json:"worker,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeRequest) Reset() {
+	*x = ResumeRequest{}
+	mi := &file_modfarm_v1_worker_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeRequest) ProtoMessage() {}
+
+func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_modfarm_v1_worker_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
+func (*ResumeRequest) Descriptor() ([]byte, []int) {
+	return file_modfarm_v1_worker_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ResumeRequest) GetLease() *LeaseRef {
+	if x != nil {
+		return x.Lease
+	}
+	return nil
+}
+
+func (x *ResumeRequest) GetWorker() *Worker {
+	if x != nil {
+		return x.Worker
+	}
+	return nil
+}
+
+type ResumeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Assignment    *Assignment            `protobuf:"bytes,1,opt,name=assignment,proto3" json:"assignment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeResponse) Reset() {
+	*x = ResumeResponse{}
+	mi := &file_modfarm_v1_worker_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeResponse) ProtoMessage() {}
+
+func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_modfarm_v1_worker_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
+func (*ResumeResponse) Descriptor() ([]byte, []int) {
+	return file_modfarm_v1_worker_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ResumeResponse) GetAssignment() *Assignment {
+	if x != nil {
+		return x.Assignment
+	}
+	return nil
+}
+
 type Assignment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Lease *Lease                 `protobuf:"bytes,1,opt,name=lease,proto3" json:"lease,omitempty"`
@@ -268,7 +416,7 @@ type Assignment struct {
 
 func (x *Assignment) Reset() {
 	*x = Assignment{}
-	mi := &file_modfarm_v1_worker_proto_msgTypes[3]
+	mi := &file_modfarm_v1_worker_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -280,7 +428,7 @@ func (x *Assignment) String() string {
 func (*Assignment) ProtoMessage() {}
 
 func (x *Assignment) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_worker_proto_msgTypes[3]
+	mi := &file_modfarm_v1_worker_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -293,7 +441,7 @@ func (x *Assignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assignment.ProtoReflect.Descriptor instead.
 func (*Assignment) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_worker_proto_rawDescGZIP(), []int{3}
+	return file_modfarm_v1_worker_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Assignment) GetLease() *Lease {
@@ -357,7 +505,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_modfarm_v1_worker_proto_msgTypes[4]
+	mi := &file_modfarm_v1_worker_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -369,7 +517,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_worker_proto_msgTypes[4]
+	mi := &file_modfarm_v1_worker_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -382,7 +530,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_worker_proto_rawDescGZIP(), []int{4}
+	return file_modfarm_v1_worker_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Lease) GetJobId() string {
@@ -416,7 +564,7 @@ type LeaseRef struct {
 
 func (x *LeaseRef) Reset() {
 	*x = LeaseRef{}
-	mi := &file_modfarm_v1_worker_proto_msgTypes[5]
+	mi := &file_modfarm_v1_worker_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -428,7 +576,7 @@ func (x *LeaseRef) String() string {
 func (*LeaseRef) ProtoMessage() {}
 
 func (x *LeaseRef) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_worker_proto_msgTypes[5]
+	mi := &file_modfarm_v1_worker_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -441,7 +589,7 @@ func (x *LeaseRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRef.ProtoReflect.Descriptor instead.
 func (*LeaseRef) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_worker_proto_rawDescGZIP(), []int{5}
+	return file_modfarm_v1_worker_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *LeaseRef) GetJobId() string {
@@ -462,15 +610,17 @@ type ExtendRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Lease *LeaseRef              `protobuf:"bytes,1,opt,name=lease,proto3" json:"lease,omitempty"`
 	// What runs now; empty keeps what was said before.
-	Step          string `protobuf:"bytes,2,opt,name=step,proto3" json:"step,omitempty"`
-	Strategy      string `protobuf:"bytes,3,opt,name=strategy,proto3" json:"strategy,omitempty"`
+	Step     string `protobuf:"bytes,2,opt,name=step,proto3" json:"step,omitempty"`
+	Strategy string `protobuf:"bytes,3,opt,name=strategy,proto3" json:"strategy,omitempty"`
+	// What is known by now of how it builds; absent keeps what was said before.
+	Report        *BuildReport `protobuf:"bytes,40,opt,name=report,proto3" json:"report,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExtendRequest) Reset() {
 	*x = ExtendRequest{}
-	mi := &file_modfarm_v1_worker_proto_msgTypes[6]
+	mi := &file_modfarm_v1_worker_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -482,7 +632,7 @@ func (x *ExtendRequest) String() string {
 func (*ExtendRequest) ProtoMessage() {}
 
 func (x *ExtendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_worker_proto_msgTypes[6]
+	mi := &file_modfarm_v1_worker_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -495,7 +645,7 @@ func (x *ExtendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExtendRequest.ProtoReflect.Descriptor instead.
 func (*ExtendRequest) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_worker_proto_rawDescGZIP(), []int{6}
+	return file_modfarm_v1_worker_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ExtendRequest) GetLease() *LeaseRef {
@@ -519,6 +669,13 @@ func (x *ExtendRequest) GetStrategy() string {
 	return ""
 }
 
+func (x *ExtendRequest) GetReport() *BuildReport {
+	if x != nil {
+		return x.Report
+	}
+	return nil
+}
+
 type ExtendResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The job was cancelled: stop it.
@@ -530,7 +687,7 @@ type ExtendResponse struct {
 
 func (x *ExtendResponse) Reset() {
 	*x = ExtendResponse{}
-	mi := &file_modfarm_v1_worker_proto_msgTypes[7]
+	mi := &file_modfarm_v1_worker_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -542,7 +699,7 @@ func (x *ExtendResponse) String() string {
 func (*ExtendResponse) ProtoMessage() {}
 
 func (x *ExtendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_worker_proto_msgTypes[7]
+	mi := &file_modfarm_v1_worker_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -555,7 +712,7 @@ func (x *ExtendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExtendResponse.ProtoReflect.Descriptor instead.
 func (*ExtendResponse) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_worker_proto_rawDescGZIP(), []int{7}
+	return file_modfarm_v1_worker_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ExtendResponse) GetCancel() bool {
@@ -582,7 +739,7 @@ type AppendLogRequest struct {
 
 func (x *AppendLogRequest) Reset() {
 	*x = AppendLogRequest{}
-	mi := &file_modfarm_v1_worker_proto_msgTypes[8]
+	mi := &file_modfarm_v1_worker_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -594,7 +751,7 @@ func (x *AppendLogRequest) String() string {
 func (*AppendLogRequest) ProtoMessage() {}
 
 func (x *AppendLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_worker_proto_msgTypes[8]
+	mi := &file_modfarm_v1_worker_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -607,7 +764,7 @@ func (x *AppendLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendLogRequest.ProtoReflect.Descriptor instead.
 func (*AppendLogRequest) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_worker_proto_rawDescGZIP(), []int{8}
+	return file_modfarm_v1_worker_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AppendLogRequest) GetLease() *LeaseRef {
@@ -634,7 +791,7 @@ type AppendLogResponse struct {
 
 func (x *AppendLogResponse) Reset() {
 	*x = AppendLogResponse{}
-	mi := &file_modfarm_v1_worker_proto_msgTypes[9]
+	mi := &file_modfarm_v1_worker_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -646,7 +803,7 @@ func (x *AppendLogResponse) String() string {
 func (*AppendLogResponse) ProtoMessage() {}
 
 func (x *AppendLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_worker_proto_msgTypes[9]
+	mi := &file_modfarm_v1_worker_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -659,7 +816,7 @@ func (x *AppendLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendLogResponse.ProtoReflect.Descriptor instead.
 func (*AppendLogResponse) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_worker_proto_rawDescGZIP(), []int{9}
+	return file_modfarm_v1_worker_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AppendLogResponse) GetNext() int64 {
@@ -670,18 +827,20 @@ func (x *AppendLogResponse) GetNext() int64 {
 }
 
 type FinishRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Lease         *LeaseRef              `protobuf:"bytes,1,opt,name=lease,proto3" json:"lease,omitempty"`
-	Kind          OutcomeKind            `protobuf:"varint,2,opt,name=kind,proto3,enum=modfarm.v1.OutcomeKind" json:"kind,omitempty"`
-	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	Strategy      string                 `protobuf:"bytes,4,opt,name=strategy,proto3" json:"strategy,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Lease    *LeaseRef              `protobuf:"bytes,1,opt,name=lease,proto3" json:"lease,omitempty"`
+	Kind     OutcomeKind            `protobuf:"varint,2,opt,name=kind,proto3,enum=modfarm.v1.OutcomeKind" json:"kind,omitempty"`
+	Reason   string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Strategy string                 `protobuf:"bytes,4,opt,name=strategy,proto3" json:"strategy,omitempty"`
+	// How it was built; absent keeps what was said before.
+	Report        *BuildReport `protobuf:"bytes,40,opt,name=report,proto3" json:"report,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FinishRequest) Reset() {
 	*x = FinishRequest{}
-	mi := &file_modfarm_v1_worker_proto_msgTypes[10]
+	mi := &file_modfarm_v1_worker_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -693,7 +852,7 @@ func (x *FinishRequest) String() string {
 func (*FinishRequest) ProtoMessage() {}
 
 func (x *FinishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_worker_proto_msgTypes[10]
+	mi := &file_modfarm_v1_worker_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -706,7 +865,7 @@ func (x *FinishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishRequest.ProtoReflect.Descriptor instead.
 func (*FinishRequest) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_worker_proto_rawDescGZIP(), []int{10}
+	return file_modfarm_v1_worker_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *FinishRequest) GetLease() *LeaseRef {
@@ -737,6 +896,13 @@ func (x *FinishRequest) GetStrategy() string {
 	return ""
 }
 
+func (x *FinishRequest) GetReport() *BuildReport {
+	if x != nil {
+		return x.Report
+	}
+	return nil
+}
+
 type FinishResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Job           *Job                   `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
@@ -746,7 +912,7 @@ type FinishResponse struct {
 
 func (x *FinishResponse) Reset() {
 	*x = FinishResponse{}
-	mi := &file_modfarm_v1_worker_proto_msgTypes[11]
+	mi := &file_modfarm_v1_worker_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -758,7 +924,7 @@ func (x *FinishResponse) String() string {
 func (*FinishResponse) ProtoMessage() {}
 
 func (x *FinishResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_worker_proto_msgTypes[11]
+	mi := &file_modfarm_v1_worker_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -771,7 +937,7 @@ func (x *FinishResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishResponse.ProtoReflect.Descriptor instead.
 func (*FinishResponse) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_worker_proto_rawDescGZIP(), []int{11}
+	return file_modfarm_v1_worker_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *FinishResponse) GetJob() *Job {
@@ -786,15 +952,31 @@ var File_modfarm_v1_worker_proto protoreflect.FileDescriptor
 const file_modfarm_v1_worker_proto_rawDesc = "" +
 	"\n" +
 	"\x17modfarm/v1/worker.proto\x12\n" +
-	"modfarm.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x15modfarm/v1/farm.proto\"^\n" +
+	"modfarm.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x15modfarm/v1/farm.proto\"\x8b\x02\n" +
 	"\x06Worker\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06native\x18\x02 \x03(\tR\x06native\x12\x14\n" +
 	"\x05cross\x18\x03 \x03(\tR\x05cross\x12\x12\n" +
-	"\x04qemu\x18\x04 \x03(\tR\x04qemu\":\n" +
+	"\x04qemu\x18\x04 \x03(\tR\x04qemu\x12!\n" +
+	"\fmemory_total\x18\x05 \x01(\x03R\vmemoryTotal\x12\x1f\n" +
+	"\vmemory_free\x18\x06 \x01(\x03R\n" +
+	"memoryFree\x12\x14\n" +
+	"\x05slots\x18\a \x01(\x05R\x05slots\x12\x1d\n" +
+	"\n" +
+	"slots_free\x18\b \x01(\x05R\tslotsFree\x12\x16\n" +
+	"\x06labels\x18\t \x03(\tR\x06labels\x12\x1a\n" +
+	"\bdraining\x18\n" +
+	" \x01(\bR\bdraining\":\n" +
 	"\fClaimRequest\x12*\n" +
 	"\x06worker\x18\x01 \x01(\v2\x12.modfarm.v1.WorkerR\x06worker\"G\n" +
 	"\rClaimResponse\x126\n" +
+	"\n" +
+	"assignment\x18\x01 \x01(\v2\x16.modfarm.v1.AssignmentR\n" +
+	"assignment\"g\n" +
+	"\rResumeRequest\x12*\n" +
+	"\x05lease\x18\x01 \x01(\v2\x14.modfarm.v1.LeaseRefR\x05lease\x12*\n" +
+	"\x06worker\x18\x02 \x01(\v2\x12.modfarm.v1.WorkerR\x06worker\"H\n" +
+	"\x0eResumeResponse\x126\n" +
 	"\n" +
 	"assignment\x18\x01 \x01(\v2\x16.modfarm.v1.AssignmentR\n" +
 	"assignment\"\x80\x02\n" +
@@ -815,11 +997,12 @@ const file_modfarm_v1_worker_proto_rawDesc = "" +
 	"\x03ttl\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\"7\n" +
 	"\bLeaseRef\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x14\n" +
-	"\x05token\x18\x02 \x01(\tR\x05token\"k\n" +
+	"\x05token\x18\x02 \x01(\tR\x05token\"\x9c\x01\n" +
 	"\rExtendRequest\x12*\n" +
 	"\x05lease\x18\x01 \x01(\v2\x14.modfarm.v1.LeaseRefR\x05lease\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12\x1a\n" +
-	"\bstrategy\x18\x03 \x01(\tR\bstrategy\"U\n" +
+	"\bstrategy\x18\x03 \x01(\tR\bstrategy\x12/\n" +
+	"\x06report\x18( \x01(\v2\x17.modfarm.v1.BuildReportR\x06report\"U\n" +
 	"\x0eExtendResponse\x12\x16\n" +
 	"\x06cancel\x18\x01 \x01(\bR\x06cancel\x12+\n" +
 	"\x03ttl\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\"j\n" +
@@ -827,12 +1010,13 @@ const file_modfarm_v1_worker_proto_rawDesc = "" +
 	"\x05lease\x18\x01 \x01(\v2\x14.modfarm.v1.LeaseRefR\x05lease\x12*\n" +
 	"\x05chunk\x18\x02 \x01(\v2\x14.modfarm.v1.LogChunkR\x05chunk\"'\n" +
 	"\x11AppendLogResponse\x12\x12\n" +
-	"\x04next\x18\x01 \x01(\x03R\x04next\"\x9c\x01\n" +
+	"\x04next\x18\x01 \x01(\x03R\x04next\"\xcd\x01\n" +
 	"\rFinishRequest\x12*\n" +
 	"\x05lease\x18\x01 \x01(\v2\x14.modfarm.v1.LeaseRefR\x05lease\x12+\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x17.modfarm.v1.OutcomeKindR\x04kind\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1a\n" +
-	"\bstrategy\x18\x04 \x01(\tR\bstrategy\"3\n" +
+	"\bstrategy\x18\x04 \x01(\tR\bstrategy\x12/\n" +
+	"\x06report\x18( \x01(\v2\x17.modfarm.v1.BuildReportR\x06report\"3\n" +
 	"\x0eFinishResponse\x12!\n" +
 	"\x03job\x18\x01 \x01(\v2\x0f.modfarm.v1.JobR\x03job*\xc3\x01\n" +
 	"\vOutcomeKind\x12\x1c\n" +
@@ -842,9 +1026,10 @@ const file_modfarm_v1_worker_proto_rawDesc = "" +
 	"\x12OUTCOME_KIND_FAULT\x10\x03\x12\x19\n" +
 	"\x15OUTCOME_KIND_FALLBACK\x10\x04\x12\x18\n" +
 	"\x14OUTCOME_KIND_REFUSED\x10\x05\x12\x19\n" +
-	"\x15OUTCOME_KIND_RETURNED\x10\x062\x99\x02\n" +
+	"\x15OUTCOME_KIND_RETURNED\x10\x062\xda\x02\n" +
 	"\rWorkerService\x12<\n" +
 	"\x05Claim\x12\x18.modfarm.v1.ClaimRequest\x1a\x19.modfarm.v1.ClaimResponse\x12?\n" +
+	"\x06Resume\x12\x19.modfarm.v1.ResumeRequest\x1a\x1a.modfarm.v1.ResumeResponse\x12?\n" +
 	"\x06Extend\x12\x19.modfarm.v1.ExtendRequest\x1a\x1a.modfarm.v1.ExtendResponse\x12H\n" +
 	"\tAppendLog\x12\x1c.modfarm.v1.AppendLogRequest\x1a\x1d.modfarm.v1.AppendLogResponse\x12?\n" +
 	"\x06Finish\x12\x19.modfarm.v1.FinishRequest\x1a\x1a.modfarm.v1.FinishResponseB\xa1\x01\n" +
@@ -865,53 +1050,63 @@ func file_modfarm_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_modfarm_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_modfarm_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_modfarm_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_modfarm_v1_worker_proto_goTypes = []any{
 	(OutcomeKind)(0),            // 0: modfarm.v1.OutcomeKind
 	(*Worker)(nil),              // 1: modfarm.v1.Worker
 	(*ClaimRequest)(nil),        // 2: modfarm.v1.ClaimRequest
 	(*ClaimResponse)(nil),       // 3: modfarm.v1.ClaimResponse
-	(*Assignment)(nil),          // 4: modfarm.v1.Assignment
-	(*Lease)(nil),               // 5: modfarm.v1.Lease
-	(*LeaseRef)(nil),            // 6: modfarm.v1.LeaseRef
-	(*ExtendRequest)(nil),       // 7: modfarm.v1.ExtendRequest
-	(*ExtendResponse)(nil),      // 8: modfarm.v1.ExtendResponse
-	(*AppendLogRequest)(nil),    // 9: modfarm.v1.AppendLogRequest
-	(*AppendLogResponse)(nil),   // 10: modfarm.v1.AppendLogResponse
-	(*FinishRequest)(nil),       // 11: modfarm.v1.FinishRequest
-	(*FinishResponse)(nil),      // 12: modfarm.v1.FinishResponse
-	(*Job)(nil),                 // 13: modfarm.v1.Job
-	(*Build)(nil),               // 14: modfarm.v1.Build
-	(*durationpb.Duration)(nil), // 15: google.protobuf.Duration
-	(*LogChunk)(nil),            // 16: modfarm.v1.LogChunk
+	(*ResumeRequest)(nil),       // 4: modfarm.v1.ResumeRequest
+	(*ResumeResponse)(nil),      // 5: modfarm.v1.ResumeResponse
+	(*Assignment)(nil),          // 6: modfarm.v1.Assignment
+	(*Lease)(nil),               // 7: modfarm.v1.Lease
+	(*LeaseRef)(nil),            // 8: modfarm.v1.LeaseRef
+	(*ExtendRequest)(nil),       // 9: modfarm.v1.ExtendRequest
+	(*ExtendResponse)(nil),      // 10: modfarm.v1.ExtendResponse
+	(*AppendLogRequest)(nil),    // 11: modfarm.v1.AppendLogRequest
+	(*AppendLogResponse)(nil),   // 12: modfarm.v1.AppendLogResponse
+	(*FinishRequest)(nil),       // 13: modfarm.v1.FinishRequest
+	(*FinishResponse)(nil),      // 14: modfarm.v1.FinishResponse
+	(*Job)(nil),                 // 15: modfarm.v1.Job
+	(*Build)(nil),               // 16: modfarm.v1.Build
+	(*durationpb.Duration)(nil), // 17: google.protobuf.Duration
+	(*BuildReport)(nil),         // 18: modfarm.v1.BuildReport
+	(*LogChunk)(nil),            // 19: modfarm.v1.LogChunk
 }
 var file_modfarm_v1_worker_proto_depIdxs = []int32{
 	1,  // 0: modfarm.v1.ClaimRequest.worker:type_name -> modfarm.v1.Worker
-	4,  // 1: modfarm.v1.ClaimResponse.assignment:type_name -> modfarm.v1.Assignment
-	5,  // 2: modfarm.v1.Assignment.lease:type_name -> modfarm.v1.Lease
-	13, // 3: modfarm.v1.Assignment.job:type_name -> modfarm.v1.Job
-	14, // 4: modfarm.v1.Assignment.build:type_name -> modfarm.v1.Build
-	15, // 5: modfarm.v1.Lease.ttl:type_name -> google.protobuf.Duration
-	6,  // 6: modfarm.v1.ExtendRequest.lease:type_name -> modfarm.v1.LeaseRef
-	15, // 7: modfarm.v1.ExtendResponse.ttl:type_name -> google.protobuf.Duration
-	6,  // 8: modfarm.v1.AppendLogRequest.lease:type_name -> modfarm.v1.LeaseRef
-	16, // 9: modfarm.v1.AppendLogRequest.chunk:type_name -> modfarm.v1.LogChunk
-	6,  // 10: modfarm.v1.FinishRequest.lease:type_name -> modfarm.v1.LeaseRef
-	0,  // 11: modfarm.v1.FinishRequest.kind:type_name -> modfarm.v1.OutcomeKind
-	13, // 12: modfarm.v1.FinishResponse.job:type_name -> modfarm.v1.Job
-	2,  // 13: modfarm.v1.WorkerService.Claim:input_type -> modfarm.v1.ClaimRequest
-	7,  // 14: modfarm.v1.WorkerService.Extend:input_type -> modfarm.v1.ExtendRequest
-	9,  // 15: modfarm.v1.WorkerService.AppendLog:input_type -> modfarm.v1.AppendLogRequest
-	11, // 16: modfarm.v1.WorkerService.Finish:input_type -> modfarm.v1.FinishRequest
-	3,  // 17: modfarm.v1.WorkerService.Claim:output_type -> modfarm.v1.ClaimResponse
-	8,  // 18: modfarm.v1.WorkerService.Extend:output_type -> modfarm.v1.ExtendResponse
-	10, // 19: modfarm.v1.WorkerService.AppendLog:output_type -> modfarm.v1.AppendLogResponse
-	12, // 20: modfarm.v1.WorkerService.Finish:output_type -> modfarm.v1.FinishResponse
-	17, // [17:21] is the sub-list for method output_type
-	13, // [13:17] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	6,  // 1: modfarm.v1.ClaimResponse.assignment:type_name -> modfarm.v1.Assignment
+	8,  // 2: modfarm.v1.ResumeRequest.lease:type_name -> modfarm.v1.LeaseRef
+	1,  // 3: modfarm.v1.ResumeRequest.worker:type_name -> modfarm.v1.Worker
+	6,  // 4: modfarm.v1.ResumeResponse.assignment:type_name -> modfarm.v1.Assignment
+	7,  // 5: modfarm.v1.Assignment.lease:type_name -> modfarm.v1.Lease
+	15, // 6: modfarm.v1.Assignment.job:type_name -> modfarm.v1.Job
+	16, // 7: modfarm.v1.Assignment.build:type_name -> modfarm.v1.Build
+	17, // 8: modfarm.v1.Lease.ttl:type_name -> google.protobuf.Duration
+	8,  // 9: modfarm.v1.ExtendRequest.lease:type_name -> modfarm.v1.LeaseRef
+	18, // 10: modfarm.v1.ExtendRequest.report:type_name -> modfarm.v1.BuildReport
+	17, // 11: modfarm.v1.ExtendResponse.ttl:type_name -> google.protobuf.Duration
+	8,  // 12: modfarm.v1.AppendLogRequest.lease:type_name -> modfarm.v1.LeaseRef
+	19, // 13: modfarm.v1.AppendLogRequest.chunk:type_name -> modfarm.v1.LogChunk
+	8,  // 14: modfarm.v1.FinishRequest.lease:type_name -> modfarm.v1.LeaseRef
+	0,  // 15: modfarm.v1.FinishRequest.kind:type_name -> modfarm.v1.OutcomeKind
+	18, // 16: modfarm.v1.FinishRequest.report:type_name -> modfarm.v1.BuildReport
+	15, // 17: modfarm.v1.FinishResponse.job:type_name -> modfarm.v1.Job
+	2,  // 18: modfarm.v1.WorkerService.Claim:input_type -> modfarm.v1.ClaimRequest
+	4,  // 19: modfarm.v1.WorkerService.Resume:input_type -> modfarm.v1.ResumeRequest
+	9,  // 20: modfarm.v1.WorkerService.Extend:input_type -> modfarm.v1.ExtendRequest
+	11, // 21: modfarm.v1.WorkerService.AppendLog:input_type -> modfarm.v1.AppendLogRequest
+	13, // 22: modfarm.v1.WorkerService.Finish:input_type -> modfarm.v1.FinishRequest
+	3,  // 23: modfarm.v1.WorkerService.Claim:output_type -> modfarm.v1.ClaimResponse
+	5,  // 24: modfarm.v1.WorkerService.Resume:output_type -> modfarm.v1.ResumeResponse
+	10, // 25: modfarm.v1.WorkerService.Extend:output_type -> modfarm.v1.ExtendResponse
+	12, // 26: modfarm.v1.WorkerService.AppendLog:output_type -> modfarm.v1.AppendLogResponse
+	14, // 27: modfarm.v1.WorkerService.Finish:output_type -> modfarm.v1.FinishResponse
+	23, // [23:28] is the sub-list for method output_type
+	18, // [18:23] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_modfarm_v1_worker_proto_init() }
@@ -926,7 +1121,7 @@ func file_modfarm_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_modfarm_v1_worker_proto_rawDesc), len(file_modfarm_v1_worker_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

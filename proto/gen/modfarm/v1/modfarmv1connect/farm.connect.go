@@ -42,6 +42,8 @@ const (
 	FarmServiceFollowLogProcedure = "/modfarm.v1.FarmService/FollowLog"
 	// FarmServiceCancelBuildProcedure is the fully-qualified name of the FarmService's CancelBuild RPC.
 	FarmServiceCancelBuildProcedure = "/modfarm.v1.FarmService/CancelBuild"
+	// FarmServiceRetryJobProcedure is the fully-qualified name of the FarmService's RetryJob RPC.
+	FarmServiceRetryJobProcedure = "/modfarm.v1.FarmService/RetryJob"
 )
 
 // FarmServiceClient is a client for the modfarm.v1.FarmService service.
@@ -50,7 +52,10 @@ type FarmServiceClient interface {
 	ListBuilds(context.Context, *v1.ListBuildsRequest) (*v1.ListBuildsResponse, error)
 	// FollowLog sends a job's log from a byte offset on and ends when the job has ended and all of it was sent.
 	FollowLog(context.Context, *v1.FollowLogRequest) (*connect.ServerStreamForClient[v1.FollowLogResponse], error)
+	// CancelBuild ends what has not ended of a build, or of one of its platforms.
 	CancelBuild(context.Context, *v1.CancelBuildRequest) (*v1.CancelBuildResponse, error)
+	// RetryJob builds one platform of a build again: same job, same commit, its log goes on where it was.
+	RetryJob(context.Context, *v1.RetryJobRequest) (*v1.RetryJobResponse, error)
 }
 
 // NewFarmServiceClient constructs a client for the modfarm.v1.FarmService service. By default, it
@@ -88,6 +93,12 @@ func NewFarmServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(farmServiceMethods.ByName("CancelBuild")),
 			connect.WithClientOptions(opts...),
 		),
+		retryJob: connect.NewClient[v1.RetryJobRequest, v1.RetryJobResponse](
+			httpClient,
+			baseURL+FarmServiceRetryJobProcedure,
+			connect.WithSchema(farmServiceMethods.ByName("RetryJob")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -97,6 +108,7 @@ type farmServiceClient struct {
 	listBuilds  *connect.Client[v1.ListBuildsRequest, v1.ListBuildsResponse]
 	followLog   *connect.Client[v1.FollowLogRequest, v1.FollowLogResponse]
 	cancelBuild *connect.Client[v1.CancelBuildRequest, v1.CancelBuildResponse]
+	retryJob    *connect.Client[v1.RetryJobRequest, v1.RetryJobResponse]
 }
 
 // GetBuild calls modfarm.v1.FarmService.GetBuild.
@@ -131,13 +143,25 @@ func (c *farmServiceClient) CancelBuild(ctx context.Context, req *v1.CancelBuild
 	return nil, err
 }
 
+// RetryJob calls modfarm.v1.FarmService.RetryJob.
+func (c *farmServiceClient) RetryJob(ctx context.Context, req *v1.RetryJobRequest) (*v1.RetryJobResponse, error) {
+	response, err := c.retryJob.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // FarmServiceHandler is an implementation of the modfarm.v1.FarmService service.
 type FarmServiceHandler interface {
 	GetBuild(context.Context, *v1.GetBuildRequest) (*v1.GetBuildResponse, error)
 	ListBuilds(context.Context, *v1.ListBuildsRequest) (*v1.ListBuildsResponse, error)
 	// FollowLog sends a job's log from a byte offset on and ends when the job has ended and all of it was sent.
 	FollowLog(context.Context, *v1.FollowLogRequest, *connect.ServerStream[v1.FollowLogResponse]) error
+	// CancelBuild ends what has not ended of a build, or of one of its platforms.
 	CancelBuild(context.Context, *v1.CancelBuildRequest) (*v1.CancelBuildResponse, error)
+	// RetryJob builds one platform of a build again: same job, same commit, its log goes on where it was.
+	RetryJob(context.Context, *v1.RetryJobRequest) (*v1.RetryJobResponse, error)
 }
 
 // NewFarmServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -171,6 +195,12 @@ func NewFarmServiceHandler(svc FarmServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(farmServiceMethods.ByName("CancelBuild")),
 		connect.WithHandlerOptions(opts...),
 	)
+	farmServiceRetryJobHandler := connect.NewUnaryHandlerSimple(
+		FarmServiceRetryJobProcedure,
+		svc.RetryJob,
+		connect.WithSchema(farmServiceMethods.ByName("RetryJob")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/modfarm.v1.FarmService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case FarmServiceGetBuildProcedure:
@@ -181,6 +211,8 @@ func NewFarmServiceHandler(svc FarmServiceHandler, opts ...connect.HandlerOption
 			farmServiceFollowLogHandler.ServeHTTP(w, r)
 		case FarmServiceCancelBuildProcedure:
 			farmServiceCancelBuildHandler.ServeHTTP(w, r)
+		case FarmServiceRetryJobProcedure:
+			farmServiceRetryJobHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -204,4 +236,8 @@ func (UnimplementedFarmServiceHandler) FollowLog(context.Context, *v1.FollowLogR
 
 func (UnimplementedFarmServiceHandler) CancelBuild(context.Context, *v1.CancelBuildRequest) (*v1.CancelBuildResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("modfarm.v1.FarmService.CancelBuild is not implemented"))
+}
+
+func (UnimplementedFarmServiceHandler) RetryJob(context.Context, *v1.RetryJobRequest) (*v1.RetryJobResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("modfarm.v1.FarmService.RetryJob is not implemented"))
 }

@@ -35,6 +35,8 @@ const (
 const (
 	// WorkerServiceClaimProcedure is the fully-qualified name of the WorkerService's Claim RPC.
 	WorkerServiceClaimProcedure = "/modfarm.v1.WorkerService/Claim"
+	// WorkerServiceResumeProcedure is the fully-qualified name of the WorkerService's Resume RPC.
+	WorkerServiceResumeProcedure = "/modfarm.v1.WorkerService/Resume"
 	// WorkerServiceExtendProcedure is the fully-qualified name of the WorkerService's Extend RPC.
 	WorkerServiceExtendProcedure = "/modfarm.v1.WorkerService/Extend"
 	// WorkerServiceAppendLogProcedure is the fully-qualified name of the WorkerService's AppendLog RPC.
@@ -46,6 +48,8 @@ const (
 // WorkerServiceClient is a client for the modfarm.v1.WorkerService service.
 type WorkerServiceClient interface {
 	Claim(context.Context, *v1.ClaimRequest) (*v1.ClaimResponse, error)
+	// Resume gives a worker that was restarted the job again that it still holds by a lease, and renews it.
+	Resume(context.Context, *v1.ResumeRequest) (*v1.ResumeResponse, error)
 	Extend(context.Context, *v1.ExtendRequest) (*v1.ExtendResponse, error)
 	AppendLog(context.Context, *v1.AppendLogRequest) (*v1.AppendLogResponse, error)
 	Finish(context.Context, *v1.FinishRequest) (*v1.FinishResponse, error)
@@ -66,6 +70,12 @@ func NewWorkerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			httpClient,
 			baseURL+WorkerServiceClaimProcedure,
 			connect.WithSchema(workerServiceMethods.ByName("Claim")),
+			connect.WithClientOptions(opts...),
+		),
+		resume: connect.NewClient[v1.ResumeRequest, v1.ResumeResponse](
+			httpClient,
+			baseURL+WorkerServiceResumeProcedure,
+			connect.WithSchema(workerServiceMethods.ByName("Resume")),
 			connect.WithClientOptions(opts...),
 		),
 		extend: connect.NewClient[v1.ExtendRequest, v1.ExtendResponse](
@@ -92,6 +102,7 @@ func NewWorkerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 // workerServiceClient implements WorkerServiceClient.
 type workerServiceClient struct {
 	claim     *connect.Client[v1.ClaimRequest, v1.ClaimResponse]
+	resume    *connect.Client[v1.ResumeRequest, v1.ResumeResponse]
 	extend    *connect.Client[v1.ExtendRequest, v1.ExtendResponse]
 	appendLog *connect.Client[v1.AppendLogRequest, v1.AppendLogResponse]
 	finish    *connect.Client[v1.FinishRequest, v1.FinishResponse]
@@ -100,6 +111,15 @@ type workerServiceClient struct {
 // Claim calls modfarm.v1.WorkerService.Claim.
 func (c *workerServiceClient) Claim(ctx context.Context, req *v1.ClaimRequest) (*v1.ClaimResponse, error) {
 	response, err := c.claim.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Resume calls modfarm.v1.WorkerService.Resume.
+func (c *workerServiceClient) Resume(ctx context.Context, req *v1.ResumeRequest) (*v1.ResumeResponse, error) {
+	response, err := c.resume.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -136,6 +156,8 @@ func (c *workerServiceClient) Finish(ctx context.Context, req *v1.FinishRequest)
 // WorkerServiceHandler is an implementation of the modfarm.v1.WorkerService service.
 type WorkerServiceHandler interface {
 	Claim(context.Context, *v1.ClaimRequest) (*v1.ClaimResponse, error)
+	// Resume gives a worker that was restarted the job again that it still holds by a lease, and renews it.
+	Resume(context.Context, *v1.ResumeRequest) (*v1.ResumeResponse, error)
 	Extend(context.Context, *v1.ExtendRequest) (*v1.ExtendResponse, error)
 	AppendLog(context.Context, *v1.AppendLogRequest) (*v1.AppendLogResponse, error)
 	Finish(context.Context, *v1.FinishRequest) (*v1.FinishResponse, error)
@@ -152,6 +174,12 @@ func NewWorkerServiceHandler(svc WorkerServiceHandler, opts ...connect.HandlerOp
 		WorkerServiceClaimProcedure,
 		svc.Claim,
 		connect.WithSchema(workerServiceMethods.ByName("Claim")),
+		connect.WithHandlerOptions(opts...),
+	)
+	workerServiceResumeHandler := connect.NewUnaryHandlerSimple(
+		WorkerServiceResumeProcedure,
+		svc.Resume,
+		connect.WithSchema(workerServiceMethods.ByName("Resume")),
 		connect.WithHandlerOptions(opts...),
 	)
 	workerServiceExtendHandler := connect.NewUnaryHandlerSimple(
@@ -176,6 +204,8 @@ func NewWorkerServiceHandler(svc WorkerServiceHandler, opts ...connect.HandlerOp
 		switch r.URL.Path {
 		case WorkerServiceClaimProcedure:
 			workerServiceClaimHandler.ServeHTTP(w, r)
+		case WorkerServiceResumeProcedure:
+			workerServiceResumeHandler.ServeHTTP(w, r)
 		case WorkerServiceExtendProcedure:
 			workerServiceExtendHandler.ServeHTTP(w, r)
 		case WorkerServiceAppendLogProcedure:
@@ -193,6 +223,10 @@ type UnimplementedWorkerServiceHandler struct{}
 
 func (UnimplementedWorkerServiceHandler) Claim(context.Context, *v1.ClaimRequest) (*v1.ClaimResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("modfarm.v1.WorkerService.Claim is not implemented"))
+}
+
+func (UnimplementedWorkerServiceHandler) Resume(context.Context, *v1.ResumeRequest) (*v1.ResumeResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("modfarm.v1.WorkerService.Resume is not implemented"))
 }
 
 func (UnimplementedWorkerServiceHandler) Extend(context.Context, *v1.ExtendRequest) (*v1.ExtendResponse, error) {

@@ -1,0 +1,114 @@
+package farm
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/modfarm/modfarm/module"
+)
+
+// Retry asks for jobs that went wrong to be built again.
+type Retry struct {
+	// BuildID is their build.
+	BuildID string
+	// Platform is the one to build again; zero for all that did not succeed.
+	Platform module.Platform
+	// Token reads the repository. A build that was started with one needs one again: the farm forgot it at its end.
+	Token string
+	// RequestedBy names who asks, for people.
+	RequestedBy string
+}
+
+// Retry builds one platform of a build again, or all that went wrong: as the same jobs, from the same commit, with new
+// attempts. A job's log goes on where it was, behind a line that says so. Of a build that publishes all together
+// everything that went wrong is built again, because nothing of it is published otherwise. What is under way or
+// succeeded is module.ErrConflict; a checkout token that is missing module.ErrInvalid.
+func (f *Farm) Retry(ctx context.Context, ask Retry) (Build, error) {
+	f.setup()
+	var sealed []byte
+	if ask.Token != "" {
+		var err error
+		if sealed, err = f.Sealer.Seal([]byte(ask.Token)); err != nil {
+			return Build{}, fmt.Errorf("seal checkout token: %w", err)
+		}
+	}
+	var ring []JobRef
+	rec, err := f.update(ctx, ask.BuildID, func(r *Record) error {
+		ring = ring[:0]
+		jobs, err := r.retriable(ask.Platform)
+		if err != nil {
+			return err
+		}
+		if sealed != nil {
+			r.Token, r.HadToken = sealed, true
+		}
+		if r.HadToken && r.Token == nil {
+			return module.Faults{{
+				Path: "token", Problem: "missing: the build was started with a checkout token, which the farm forgot when the build ended",
+				Advice: "give the token again",
+			}}
+		}
+		r.Build.EndedAt, r.ResolveAfter, r.ResolveTries = time.Time{}, f.now(), 0
+		for _, j := range jobs {
+			j.again(r.Build, ask.RequestedBy, f.now())
+			if j.Job.State == Queued {
+				ring = append(ring, JobRef{JobID: j.Job.ID, BuildID: r.Build.ID, Platform: j.Job.Platform})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return Build{}, describeMissing(err, "build", ask.BuildID)
+	}
+	f.log().InfoContext(ctx, "retried", "build", ask.BuildID, "platform", ask.Platform.String(), "by", ask.RequestedBy)
+	f.ring(ctx, ring)
+	f.hurry()
+	return f.view(ctx, rec)
+}
+
+// retriable are the jobs that a retry of a platform, or of all with the zero platform, builds again.
+func (r *Record) retriable(p module.Platform) ([]*JobRecord, error) {
+	var wrong []*JobRecord
+	for _, j := range r.Jobs {
+		if j.Job.State.Terminal() && !j.Job.State.Done() {
+			wrong = append(wrong, j)
+		}
+	}
+	if !p.IsZero() {
+		i := slices.IndexFunc(r.Jobs, func(j *JobRecord) bool { return j.Job.Platform == p })
+		if i < 0 {
+			return nil, fmt.Errorf("%w: build %s has no platform %s", module.ErrNotFound, r.Build.ID, p)
+		}
+		j := r.Jobs[i]
+		switch {
+		case j.Job.State == Published:
+			return nil, fmt.Errorf("%w: %s is published, and a published version never changes; build a new version", module.ErrConflict, p)
+		case j.Job.State == Built:
+			return nil, fmt.Errorf("%w: %s was built; start a new build to build it once more", module.ErrConflict, p)
+		case !j.Job.State.Terminal():
+			return nil, fmt.Errorf("%w: %s is %s; wait for its end, or cancel it first", module.ErrConflict, p, j.Job.State)
+		case r.Build.Publish != module.PublishAll:
+			wrong = []*JobRecord{j}
+		}
+	}
+	if len(wrong) == 0 {
+		return nil, fmt.Errorf("%w: nothing of build %s went wrong; start a new build to build it once more", module.ErrConflict, r.Build.ID)
+	}
+	return wrong, nil
+}
+
+// again puts a job that ended back to where it can go on: to its workers, or to resolving when its commit was not
+// read yet. It is not a step of the table, as only a person may ask for it.
+func (j *JobRecord) again(b Build, by string, now time.Time) {
+	was := j.Job.State
+	j.Job.State, j.Job.QueuedAt, j.RungAt = Queued, now, now
+	if b.Manifest == nil {
+		j.Job.State = Resolving
+	}
+	j.Job.Reason, j.Job.Step, j.Job.Attempt, j.Job.CancelRequested = "", "", 0, false
+	j.Job.EndedAt, j.Job.Release, j.Job.Report, j.LeaseHash = time.Time{}, nil, nil, ""
+	j.write("Retry", strings.TrimSpace(fmt.Sprintf("%s was %s; built again on request of %s", j.Job.Platform, was, by))+"\n")
+}
