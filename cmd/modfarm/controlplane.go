@@ -27,6 +27,8 @@ type controlConfig struct {
 	blobs        string // empty: a folder in data
 	listen       string
 	publicURL    string
+	tlsCert      string // empty: no TLS
+	tlsKey       string
 	allowPrivate bool
 	workerToken  string
 	farmKey      account.FarmKey
@@ -59,10 +61,10 @@ func openControlPlane(ctx context.Context, cfg controlConfig, b bell) (*controlP
 
 func (c *controlPlane) open(ctx context.Context) (err error) {
 	cfg := c.cfg
-	if c.listener, err = listen(ctx, cfg.listen); err != nil {
+	if c.listener, err = listen(ctx, cfg); err != nil {
 		return err
 	}
-	if c.publicURL, err = publicURL(cfg.publicURL, c.listener); err != nil {
+	if c.publicURL, err = publicURL(cfg, c.listener); err != nil {
 		return err
 	}
 	if cfg.database == "" {

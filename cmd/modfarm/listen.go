@@ -8,10 +8,27 @@ import (
 	"net/url"
 	"os"
 	"syscall"
+
+	"github.com/modfarm/modfarm/farm/api"
 )
 
-// listen opens the one port of the farm.
-func listen(ctx context.Context, address string) (net.Listener, error) {
+// listen opens the one port of the farm, for TLS, too, where there is a certificate.
+func listen(ctx context.Context, cfg controlConfig) (net.Listener, error) {
+	if cfg.tlsCert == "" {
+		return listenTCP(ctx, cfg.listen)
+	}
+	cert, err := api.LoadCertificate(cfg.tlsCert, cfg.tlsKey, cfg.log)
+	if err != nil {
+		return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
+	}
+	l, err := listenTCP(ctx, cfg.listen)
+	if err != nil {
+		return nil, err
+	}
+	return api.WithTLS(ctx, l, cert.Config()), nil //nolint:contextcheck // a handshake has its own
+}
+
+func listenTCP(ctx context.Context, address string) (*net.TCPListener, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -23,13 +40,17 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	case err != nil:
 		return nil, fmt.Errorf("--listen %q: %w", address, err)
 	}
-	return l, nil
+	return l.(*net.TCPListener), nil //nolint:forcetypeassert // what "tcp" gives
 }
 
 // publicURL is how the world names the farm: what was given, or the address it
 // listens on.
-func publicURL(given string, l net.Listener) (string, error) {
-	if given == "" {
+func publicURL(cfg controlConfig, l net.Listener) (string, error) {
+	given := cfg.publicURL
+	switch {
+	case given == "" && cfg.tlsCert != "":
+		return "https://" + reachable(l), nil
+	case given == "":
 		return "http://" + reachable(l), nil
 	}
 	u, err := url.Parse(given)
@@ -53,7 +74,8 @@ func reachable(l net.Listener) string {
 	return net.JoinHostPort(host, port)
 }
 
-// loopback is the URL by which this process reaches its own port.
+// loopback is the URL by which this process reaches its own port: in the clear,
+// which the port always speaks.
 func loopback(l net.Listener) string {
 	host, port, err := net.SplitHostPort(l.Addr().String())
 	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {

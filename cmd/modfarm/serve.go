@@ -22,6 +22,7 @@ type controlFlags struct {
 	data, database, blobs    string
 	redis                    string
 	listen, publicURL        string
+	tlsCert, tlsKey          string
 	org, namespace           string
 	workerTokenFile          string
 	allowPrivateRepositories bool
@@ -35,6 +36,8 @@ func (f *controlFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.redis, "redis", "", "redis://… that wakes the workers (default an embedded one)")
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:8080", "address of the one port: RPC, downloads, workers")
 	flags.StringVar(&f.publicURL, "public-url", "", "how the world names this farm, as https://farm.example.com (default the address it listens on)")
+	flags.StringVar(&f.tlsCert, "tls-cert", "", "certificate with its chain (PEM): the port serves TLS, too; renewed files are noticed")
+	flags.StringVar(&f.tlsKey, "tls-key", "", "key of --tls-cert (PEM)")
 	flags.StringVar(&f.org, "org", "default", "name of the organization that the first start makes")
 	flags.StringVar(&f.namespace, "namespace", "local", "its public namespace: what its module ids begin with")
 	flags.StringVar(&f.workerTokenFile, "worker-token-file", "", "file with the secret that workers show (default worker.token in --data, made at the first start)")
@@ -72,6 +75,9 @@ func (f *controlFlags) open(ctx context.Context, lookup lookupFunc, log *slog.Lo
 	if err := account.CheckOrg(f.org, f.namespace); err != nil {
 		return nil, usageError{fmt.Errorf("--org, --namespace: %w", err)}
 	}
+	if (f.tlsCert == "") != (f.tlsKey == "") {
+		return nil, usageError{errors.New("--tls-cert and --tls-key belong together: give both, or neither")}
+	}
 	var err error
 	if f.data, err = prepareFolder("data", f.data); err != nil {
 		return nil, err
@@ -99,7 +105,7 @@ func (f *controlFlags) openLocked(ctx context.Context, lookup lookupFunc, log *s
 	}
 	return openControlPlane(ctx, controlConfig{
 		data: f.data, database: f.database, blobs: f.blobs, listen: f.listen, publicURL: f.publicURL,
-		allowPrivate: f.allowPrivateRepositories, workerToken: secrets.workerToken, farmKey: secrets.farmKey, log: log,
+		tlsCert: f.tlsCert, tlsKey: f.tlsKey, allowPrivate: f.allowPrivateRepositories, workerToken: secrets.workerToken, farmKey: secrets.farmKey, log: log,
 	}, bell)
 }
 

@@ -2,8 +2,6 @@ package api_test
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -15,11 +13,9 @@ import (
 	"testing"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/modfarm/modfarm/farm/api"
 	"github.com/modfarm/modfarm/farm/api/apitest"
 	rpcv1 "github.com/modfarm/modfarm/proto/gen/proto/rpc/v1"
 	buildv1 "github.com/modfarm/modfarm/proto/gen/viam/app/build/v1"
@@ -86,36 +82,6 @@ func TestProtocols(t *testing.T) {
 				t.Errorf("wrong id by JSON: %d %s", res.code, res.body)
 			}
 		})
-	}
-}
-
-// TestTLS holds that the same handler serves gRPC and downloads over TLS.
-func TestTLS(t *testing.T) {
-	t.Parallel()
-	f := apitest.Start(t)
-	s := httptest.NewUnstartedServer(f.Handler)
-	s.Config = api.NewServer(f.Handler, nil)
-	s.EnableHTTP2 = true
-	s.StartTLS()
-	t.Cleanup(s.Close)
-	roots := x509.NewCertPool()
-	roots.AddCert(s.Certificate())
-	c := dialForeign(t, s.Listener.Addr().String(), credentials.NewTLS(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}))
-	if err := c.login(f.KeyID, f.Key); err != nil {
-		t.Fatal(err)
-	}
-	widget(t, c, f)
-	file := bigArchive(t, 100_000)
-	url, _, err := c.upload(&appv1.ModuleFileInfo{ModuleId: "acme:widget", Version: "1.0.0", Platform: "any"}, file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := s.URL + "/api/v1/packages/acme/widget/1.0.0-any.tar.gz"; url != want {
-		t.Errorf("the download is at %s, want %s", url, want)
-	}
-	res := do(t, s.Client(), http.MethodGet, url, "", "key_id", f.KeyID, "key", f.Key)
-	if res.code != http.StatusOK || res.body != string(file) {
-		t.Errorf("download over TLS: %d, %d bytes of %d", res.code, len(res.body), len(file))
 	}
 }
 
