@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -9,8 +11,9 @@ import (
 	"github.com/modfarm/modfarm/module"
 )
 
-// farmFlags say which farm a client command talks to. The key comes from the
-// environment only: an argument would show in the list of processes.
+// farmFlags say which farm a client command talks to, and connection finds with
+// which key. The key comes from the environment or from a login that is kept,
+// never from an argument: that would show in the list of processes.
 type farmFlags struct {
 	url   string
 	flags *pflag.FlagSet
@@ -18,16 +21,76 @@ type farmFlags struct {
 
 func (f *farmFlags) add(flags *pflag.FlagSet) {
 	f.flags = flags
-	flags.StringVar(&f.url, "url", "http://127.0.0.1:8080", "the farm")
+	flags.StringVar(&f.url, "url", "", "the farm, as https://farm.example.com (default the one of the login, or http://127.0.0.1:8080)")
+}
+
+// defaultURL is where 'modfarm up' listens.
+const defaultURL = "http://127.0.0.1:8080"
+
+// connection is a farm and who talks to it.
+type connection struct {
+	url, keyID, key string
+	profile         string // the login that it came from; empty for the environment
+}
+
+// connection decides in this order: the login that --profile names on the command
+// line; MODFARM_KEY_ID and MODFARM_KEY; the login that is kept. A key that is kept
+// for one farm is never shown to another.
+func (f *farmFlags) connection(lookup lookupFunc) (connection, error) {
+	name := f.flags.Lookup("profile").Value.String()
+	named := name != "" && sourceOf(f.flags, "profile") == "--profile"
+	id, _ := lookup("MODFARM_KEY_ID")
+	key, _ := lookup("MODFARM_KEY")
+	switch {
+	case named:
+	case id != "" && key != "":
+		c := connection{url: f.url, keyID: id, key: key}
+		if c.url == "" {
+			c.url = defaultURL
+		}
+		return c, nil
+	case id != "" || key != "":
+		return connection{}, hinted(fmt.Errorf("%w: MODFARM_KEY_ID and MODFARM_KEY are not both set", module.ErrUnauthorized),
+			"set both, or neither to use a login that is kept")
+	}
+	p, err := readProfiles(lookup)
+	if err == nil {
+		name, _, err = p.choose(name)
+	}
+	if err != nil {
+		return connection{}, f.notLoggedIn(named || name != "" && name != defaultProfile, err)
+	}
+	login := p.Logins[name]
+	ignored := named && sourceOf(f.flags, "url") != "--url" // what is named on the command line wins over the environment
+	if f.url != "" && f.url != login.URL && !ignored {
+		return connection{}, hinted(
+			usageError{fmt.Errorf("%s is %s, and the login %q is for %s", sourceOf(f.flags, "url"), f.url, name, login.URL)},
+			"leave it out, or log in there with 'modfarm login --url %s --profile NAME'", f.url)
+	}
+	return connection{url: login.URL, keyID: login.KeyID, key: login.Key, profile: name}, nil
+}
+
+// notLoggedIn is the error of somebody who never logged in, unless they asked for
+// a login by its name.
+func (f *farmFlags) notLoggedIn(byName bool, err error) error {
+	if byName || !errors.Is(err, module.ErrNotFound) {
+		return err
+	}
+	return hinted(fmt.Errorf("%w: nobody is logged in, and MODFARM_KEY_ID and MODFARM_KEY are not both set", module.ErrUnauthorized),
+		"log in with 'modfarm login'; the first key was shown, or written to api-key.env in the data folder, when the farm first started")
 }
 
 func (f *farmFlags) client(lookup lookupFunc) (*client.Client, error) {
-	id, _ := lookup("MODFARM_KEY_ID")
-	key, _ := lookup("MODFARM_KEY")
-	if id == "" || key == "" {
-		return nil, errors.New("MODFARM_KEY_ID and MODFARM_KEY are not both set: put an API key of the farm into the environment; the first one was shown, or written to api-key.env in the data folder, when the farm first started")
+	at, err := f.connection(lookup)
+	if err != nil {
+		return nil, err
 	}
-	c, err := client.New(client.Config{URL: f.url, KeyID: id, Key: key, UserAgent: "modfarm/" + version()})
+	return f.dial(at)
+}
+
+// dial makes the client; nothing is sent yet.
+func (f *farmFlags) dial(at connection) (*client.Client, error) {
+	c, err := client.New(client.Config{URL: at.url, KeyID: at.keyID, Key: at.key, UserAgent: "modfarm/" + version()})
 	if err != nil {
 		if fault, ok := errors.AsType[module.Fault](err); ok {
 			fault.Path = sourceOf(f.flags, "url")
@@ -40,8 +103,11 @@ func (f *farmFlags) client(lookup lookupFunc) (*client.Client, error) {
 
 // again is what a command needs behind it to reach the same farm.
 func (f *farmFlags) again() string {
-	if f.flags.Changed("url") && sourceOf(f.flags, "url") == "--url" {
-		return " --url " + f.url
+	var text strings.Builder
+	for _, name := range []string{"url", "profile"} {
+		if f.flags.Changed(name) && sourceOf(f.flags, name) == "--"+name {
+			text.WriteString(" --" + name + " " + f.flags.Lookup(name).Value.String())
+		}
 	}
-	return ""
+	return text.String()
 }

@@ -46,11 +46,11 @@ func TestDownload(t *testing.T) {
 func TestNoSuchVersion(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t)
-	p.run("module", "download", "acme:widget", "0.1.0").want(exitFailed, "", "no published version yet")
+	p.run("module", "download", "acme:widget", "0.1.0").want(exitNotFound, "", "no published version yet")
 	p.published()
-	p.run("module", "download", "acme:widget", "0.9.0").want(exitFailed, "", `has no version "0.9.0"; it has 0.1.0 (linux/amd64)`)
+	p.run("module", "download", "acme:widget", "0.9.0").want(exitNotFound, "", `has no version "0.9.0"; it has 0.1.0 (linux/amd64)`)
 	p.run("module", "download", "acme:widget", "0.1.0", "--platform", "linux/arm64").
-		want(exitFailed, "", "0.1.0 is not published for linux/arm64: it has linux/amd64")
+		want(exitNotFound, "", "0.1.0 is not published for linux/arm64: it has linux/amd64")
 }
 
 func TestModuleLists(t *testing.T) {
@@ -61,7 +61,7 @@ func TestModuleLists(t *testing.T) {
 	p.run("module", "update", "--module", p.meta).want(exitOK, "", "")
 	p.run("module", "list").want(exitOK, "acme:widget  private     1         0.1.0    a widget", "")
 	p.run("module", "versions", "acme:widget").want(exitOK, "linux/amd64", "")
-	p.run("module", "versions", "acme:gadget").want(exitFailed, "", "modfarm module create acme:gadget")
+	p.run("module", "versions", "acme:gadget").want(exitNotFound, "", "modfarm module create acme:gadget")
 }
 
 // TestStartAgain: a build that exists is not started again, and that is said.

@@ -7,32 +7,13 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
-
-	"github.com/modfarm/modfarm/module"
 )
-
-// Exit codes. Scripts rely on them; docs/operate.md lists them.
-const (
-	exitOK          = 0
-	exitFailed      = 1
-	exitUsage       = 2
-	exitBuildFailed = 3
-	exitInterrupted = 130
-)
-
-// usageError marks a mistake in the command line itself.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
 
 func main() { os.Exit(run()) }
 
@@ -54,21 +35,10 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer, looku
 	if err == nil {
 		err = root.ExecuteContext(ctx)
 	}
-	if err == nil {
-		return exitOK
+	if err != nil {
+		printFailure(stderr, err, lookup)
 	}
-	// "Try again later" is for callers of an API: what ends a command at its start says the cure itself.
-	fmt.Fprintln(safeOutput(stderr), "modfarm:", strings.TrimPrefix(err.Error(), module.ErrUnavailable.Error()+": "))
-	var usage usageError
-	switch {
-	case errors.Is(err, errBuildFailed), errors.Is(err, errBuildCancelled):
-		return exitBuildFailed
-	case errors.As(err, &usage):
-		return exitUsage
-	case ctx.Err() != nil && errors.Is(err, context.Canceled):
-		return exitInterrupted
-	}
-	return exitFailed
+	return exitCode(ctx, err)
 }
 
 func newRoot(lookup lookupFunc) *cobra.Command {
@@ -82,12 +52,17 @@ Every flag has a twin in the environment, which its help names: --public-url is
 MODFARM_PUBLIC_URL. A flag wins over its twin. Secrets are read from the
 environment or from files, never from flags.
 
-What the commands for modules and builds need:
+Commands that talk to a farm use the profile that 'modfarm login' kept. The
+environment wins over it, which suits pipelines:
 
   MODFARM_URL      the farm, as https://farm.example.com
   MODFARM_KEY_ID   the id of an API key
-  MODFARM_KEY      the API key itself`,
+  MODFARM_KEY      the API key itself
+
+Exit status: 0 done, 1 failed, 2 a mistake in the command line, 3 a build failed,
+4 not found, 5 denied, 130 interrupted.`,
 		Example: `  modfarm up                        # everything on this machine, on embedded defaults
+  modfarm login --url https://farm.example.com
   modfarm module create acme:widget
   modfarm module build start --version 1.0.0`,
 		Version:       version(),
@@ -98,10 +73,12 @@ What the commands for modules and builds need:
 		},
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("%w\nsee '%s --help'", err, cmd.CommandPath())}
+		return hinted(usageError{err}, "see '%s --help'", cmd.CommandPath())
 	})
+	root.PersistentFlags().String("profile", "", "the login to use, as 'modfarm profiles list' names it (default the current one)")
 	root.AddCommand(newUp(lookup), newServe(lookup), newWorker(lookup), newImages(lookup), newAction(),
-		newModule(lookup), newGuard(), newVersion())
+		newModule(lookup), newLogin(lookup), newLogout(lookup), newWhoami(lookup), newProfiles(lookup),
+		newGuard(), newVersion())
 	showTwins(root)
 	completeFlags(root)
 	return root

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/modfarm/modfarm/farm/api/apitest"
 )
 
 func TestMain(m *testing.M) {
@@ -25,13 +28,26 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exitcode": exitCode,
+			"exitcode": wantExit,
+			"farm":     func(ts *testscript.TestScript, _ bool, _ []string) { startFarm(t, ts) },
 		},
 	})
 }
 
-// exitCode runs a command and compares its exit status: exitcode 2 modfarm …
-func exitCode(ts *testscript.TestScript, neg bool, args []string) {
+// startFarm starts a farm of the script's own: its address and the first key are in $FARM, $KEY_ID and
+// $KEY, and in the file api-key.env. Nobody is logged in.
+func startFarm(t *testing.T, ts *testscript.TestScript) {
+	t.Helper()
+	f := apitest.Start(t)
+	ts.Setenv("FARM", f.URL)
+	ts.Setenv("KEY_ID", f.KeyID)
+	ts.Setenv("KEY", f.Key)
+	text := fmt.Sprintf("# the first key\nMODFARM_URL=%s\nMODFARM_KEY_ID=%s\nMODFARM_KEY=%s\n", f.URL, f.KeyID, f.Key)
+	ts.Check(os.WriteFile(ts.MkAbs("api-key.env"), []byte(text), 0o600))
+}
+
+// wantExit runs a command and compares its exit status: exitcode 2 modfarm …
+func wantExit(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exitcode STATUS COMMAND…")
 	}

@@ -34,11 +34,11 @@ func unknownCommand(root *cobra.Command, args []string) error {
 			continue
 		}
 		cmd.SuggestionsMinimumDistance = suggestionDistance
-		text := fmt.Sprintf("unknown command %q for '%s'", word, cmd.CommandPath())
+		unknown := usageError{fmt.Errorf("unknown command %q for '%s'", word, cmd.CommandPath())}
 		if near := cmd.SuggestionsFor(word); len(near) > 0 {
-			text += "\ndid you mean " + strings.Join(near, " or ") + "?"
+			return hinted(unknown, "did you mean %s? See '%s --help'", strings.Join(near, " or "), cmd.CommandPath())
 		}
-		return usageError{fmt.Errorf("%s\nsee '%s --help'", text, cmd.CommandPath())}
+		return hinted(unknown, "see '%s --help'", cmd.CommandPath())
 	}
 	return nil
 }
@@ -52,7 +52,7 @@ func maximumArgs(n int) cobra.PositionalArgs { return checkedArgs(cobra.MaximumN
 func checkedArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
-			return usageError{fmt.Errorf("%w\nusage: %s", err, cmd.UseLine())}
+			return hinted(usageError{err}, "usage: %s", cmd.UseLine())
 		}
 		return nil
 	}

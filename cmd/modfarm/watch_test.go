@@ -44,7 +44,7 @@ func TestWatchBuild(t *testing.T) {
 		atMost(2, "build failed with status 1").atMost(1, "compiling… done").atMost(1, "==> linux/amd64")
 	verdicts := regexp.MustCompile(`published acme:widget 0\.1\.0 linux/amd64 native \d+ bytes sha256:[0-9a-f]{64} \d+s
 failed acme:widget 0\.1\.0 linux/arm64: build failed with status 1; see the log
-modfarm: the build failed\n$`)
+error: the build failed\n$`)
 	if !verdicts.MatchString(r.err.String()) {
 		t.Errorf("the end is not the verdicts:\n%s", r.err.String())
 	}
@@ -79,7 +79,7 @@ func TestLeaveBuild(t *testing.T) {
 	p.run("module", "build", "cancel", id).want(exitOK, "linux/amd64: cancelled\nlinux/arm64: cancelled\n", "")
 	logs.want(exitBuildFailed, "", "cancelled acme:widget 0.1.0 linux/amd64, linux/arm64: ").atMost(0, "the build failed")
 	p.run("module", "build", "list").want(exitOK, "as above", "").atMost(1, "cancelled on request")
-	p.run("module", "build", "cancel", "no-such-build").want(exitFailed, "", "no-such-build")
+	p.run("module", "build", "cancel", "no-such-build").want(exitNotFound, "", "no-such-build")
 }
 
 // TestJSON: what scripts read is spelled in one way and documented.
