@@ -59,6 +59,10 @@ e2e: deps $(BIN)/act images ## Only the end-to-end test: a tag of a real reposit
 bench: deps ## What the farm costs, each thing beside its baseline (a quarter of an hour; docs/bench.md)
 	@$(GO) run ./e2e/bench $(BENCHFLAGS)
 
+.PHONY: faults
+faults: deps ## Kill, starve and cut off every part of a farm while it builds (half an hour, as root; docs/reliability.md)
+	@$(GO) run ./e2e/faults $(FAULTFLAGS)
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (20s) each
 	scripts/fuzz $(FUZZTIME)

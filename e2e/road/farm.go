@@ -60,7 +60,7 @@ func startFarm(ctx context.Context, cfg Config, command string, env ...string) (
 		binary: cfg.Modfarm, dir: dir, url: "http://" + addr,
 		ended: make(chan error, 1), log: filepath.Join(cfg.Dir, "farm.log"),
 	}
-	out, err := os.Create(f.log)
+	out, err := os.OpenFile(f.log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644) // of the same farm, started again
 	if err != nil {
 		return nil, fmt.Errorf("open the farm's log: %w", err)
 	}
@@ -222,6 +222,15 @@ func (f *Farm) Stop() error {
 		_ = f.cmd.Process.Kill()
 		return fmt.Errorf("the farm did not drain within %s:\n%s", startTimeout, f.tail())
 	}
+}
+
+// Kill ends the farm at once, as a power cut would, and waits until it is gone.
+func (f *Farm) Kill() error {
+	if err := f.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("kill the farm: %w", err)
+	}
+	f.ended <- <-f.ended // killed, and says so
+	return nil
 }
 
 // tail is the end of the farm's log, for error messages.
