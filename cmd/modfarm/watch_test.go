@@ -29,7 +29,7 @@ func TestWatchBuild(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t)
 	r := p.begin("module", "build", "start", "--module", p.meta, "--version", "0.1.0", "--wait")
-	r.says("linux/amd64: queued: waiting until a worker that can build linux/amd64")
+	r.says("linux/amd64: queued: number 1 in line, waiting until a worker that can build linux/amd64")
 	one := p.claim(amd64)
 	at := p.log(one, 0, "compiling…")
 	r.says("==> linux/amd64\n")
