@@ -9,8 +9,8 @@ mapfile -t files < <(cd proto && find viam -name '*.proto' | LC_ALL=C sort)
 # its own run and its own name.
 for file in "${files[@]}"; do
   out=$(mktemp -d)
-  protoc -I proto --go_out="$out" --go_opt=module=example.com/acme/go-sensor \
-    --go-grpc_out="$out" --go-grpc_opt=module=example.com/acme/go-sensor "$file"
+  protoc -I proto --go_out="$out" --go_opt=module=example.com/modules/api/v1 \
+    --go-grpc_out="$out" --go-grpc_opt=module=example.com/modules/api/v1 "$file"
   package=$(dirname "$file")           # viam/app/v1
   prefix=$(tr / _ <<<"${package#viam/}") # app_v1
   mkdir -p viampb

@@ -133,7 +133,7 @@ const file_viam_app_v1_robot_proto_rawDesc = "" +
 	"\n" +
 	"attributes\x18\b \x01(\v2\x17.google.protobuf.StructR\n" +
 	"attributes\x12\x10\n" +
-	"\x03api\x18\t \x01(\tR\x03apiB#Z!example.com/acme/go-sensor/viampbb\x06proto3"
+	"\x03api\x18\t \x01(\tR\x03apiB#Z!example.com/modules/api/v1/viampbb\x06proto3"
 
 var (
 	file_viam_app_v1_robot_proto_rawDescOnce sync.Once

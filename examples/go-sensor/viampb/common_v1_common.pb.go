@@ -308,7 +308,7 @@ const file_viam_common_v1_common_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x121\n" +
 	"\acommand\x18\x02 \x01(\v2\x17.google.protobuf.StructR\acommand\"D\n" +
 	"\x11DoCommandResponse\x12/\n" +
-	"\x06result\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x06resultB#Z!example.com/acme/go-sensor/viampbb\x06proto3"
+	"\x06result\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x06resultB#Z!example.com/modules/api/v1/viampbb\x06proto3"
 
 var (
 	file_viam_common_v1_common_proto_rawDescOnce sync.Once

@@ -30,7 +30,7 @@ const file_viam_component_sensor_v1_sensor_proto_rawDesc = "" +
 	"%viam/component/sensor/v1/sensor.proto\x12\x18viam.component.sensor.v1\x1a\x1bviam/common/v1/common.proto2\xb9\x01\n" +
 	"\rSensorService\x12V\n" +
 	"\vGetReadings\x12\".viam.common.v1.GetReadingsRequest\x1a#.viam.common.v1.GetReadingsResponse\x12P\n" +
-	"\tDoCommand\x12 .viam.common.v1.DoCommandRequest\x1a!.viam.common.v1.DoCommandResponseB#Z!example.com/acme/go-sensor/viampbb\x06proto3"
+	"\tDoCommand\x12 .viam.common.v1.DoCommandRequest\x1a!.viam.common.v1.DoCommandResponseB#Z!example.com/modules/api/v1/viampbb\x06proto3"
 
 var file_viam_component_sensor_v1_sensor_proto_goTypes = []any{
 	(*GetReadingsRequest)(nil),  // 0: viam.common.v1.GetReadingsRequest

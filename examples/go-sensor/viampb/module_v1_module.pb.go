@@ -634,7 +634,7 @@ const file_viam_module_v1_module_proto_rawDesc = "" +
 	"\x13ReconfigureResource\x12*.viam.module.v1.ReconfigureResourceRequest\x1a+.viam.module.v1.ReconfigureResourceResponse\x12_\n" +
 	"\x0eRemoveResource\x12%.viam.module.v1.RemoveResourceRequest\x1a&.viam.module.v1.RemoveResourceResponse\x12D\n" +
 	"\x05Ready\x12\x1c.viam.module.v1.ReadyRequest\x1a\x1d.viam.module.v1.ReadyResponse\x12_\n" +
-	"\x0eValidateConfig\x12%.viam.module.v1.ValidateConfigRequest\x1a&.viam.module.v1.ValidateConfigResponseB#Z!example.com/acme/go-sensor/viampbb\x06proto3"
+	"\x0eValidateConfig\x12%.viam.module.v1.ValidateConfigRequest\x1a&.viam.module.v1.ValidateConfigResponseB#Z!example.com/modules/api/v1/viampbb\x06proto3"
 
 var (
 	file_viam_module_v1_module_proto_rawDescOnce sync.Once

@@ -84,7 +84,7 @@ const file_viam_robot_v1_robot_proto_rawDesc = "" +
 	"\x19viam/robot/v1/robot.proto\x12\rviam.robot.v1\x1a\x1bviam/common/v1/common.proto\"q\n" +
 	"\x12ResourceRPCSubtype\x126\n" +
 	"\asubtype\x18\x01 \x01(\v2\x1c.viam.common.v1.ResourceNameR\asubtype\x12#\n" +
-	"\rproto_service\x18\x02 \x01(\tR\fprotoServiceB#Z!example.com/acme/go-sensor/viampbb\x06proto3"
+	"\rproto_service\x18\x02 \x01(\tR\fprotoServiceB#Z!example.com/modules/api/v1/viampbb\x06proto3"
 
 var (
 	file_viam_robot_v1_robot_proto_rawDescOnce sync.Once
