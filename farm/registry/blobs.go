@@ -34,21 +34,37 @@ type Blob struct {
 type Blobs interface {
 	// Create begins an upload; nothing can be opened before its Commit.
 	Create(ctx context.Context) (Upload, error)
+	// Resume goes on with an upload that was left before its Commit.
+	Resume(ctx context.Context, key string) (Upload, error)
 	// Open returns the bytes of a key. The caller closes the Object.
 	Open(ctx context.Context, key string) (Object, error)
-	// Delete removes the bytes of a key; an unknown key is no error.
+	// Delete removes the bytes of a key, also those of an upload that was left; an
+	// unknown key is no error.
 	Delete(ctx context.Context, key string) error
+	// Keys yields the keys of all objects and uploads that were last written before
+	// a time, in no special order, until yield returns an error, which it returns.
+	Keys(ctx context.Context, before time.Time, yield func(key string) error) error
 }
 
-// Upload takes the bytes of one object. Every Upload ends in Commit or Abort;
-// Abort after Commit does nothing, so that it may be deferred.
+// Upload takes the bytes of one object. Every Upload ends in Commit, Abort or
+// Leave; each of them does nothing behind another, so that it may be deferred.
 type Upload interface {
+	// Write appends. ReadAt reads what was written, also while Write runs.
 	io.Writer
-	// Commit makes the bytes durable and returns their key. When it fails
-	// nothing is left but what Abort removes.
-	Commit(ctx context.Context) (key string, err error)
+	io.ReaderAt
+	// Key is what Resume, and after Commit Open, know the bytes by.
+	Key() string
+	// Size is how many bytes were there when the upload was created or resumed.
+	Size() int64
+	// Flush makes what was written so far durable; it may run beside Write.
+	Flush() error
+	// Commit makes the bytes durable and lets Open find them. When it fails nothing
+	// is left but what Abort removes.
+	Commit(ctx context.Context) error
 	// Abort removes what was written.
 	Abort() error
+	// Leave keeps what was written for Resume.
+	Leave() error
 }
 
 // Object is stored bytes, opened for reading.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"regexp"
+	"strings"
 	"syscall"
 	"time"
 
@@ -21,9 +22,8 @@ const (
 	// sub-folders by the first two digits of their key.
 	folderTmp     = "tmp"
 	folderObjects = "objects"
-	// leftoverAge is how old an upload under way may be when the folder is
-	// opened. Another node may be writing younger ones.
-	leftoverAge = 24 * time.Hour
+	// probePrefix begins the files that prove that the folder can be written.
+	probePrefix = "probe-"
 )
 
 // Folder is the blob backend that keeps bytes in a folder. Bytes are written
@@ -37,8 +37,7 @@ type Folder struct {
 var _ Blobs = (*Folder)(nil)
 
 // NewFolder opens dir as a blob backend, making it when it is missing, proves
-// that it can be written, and removes uploads that processes left behind more
-// than a day ago. The error names the folder and what to do.
+// that it can be written. The error names the folder and what to do.
 func NewFolder(dir string) (*Folder, error) {
 	fail := func(err error) error {
 		return fmt.Errorf("blob folder %s cannot be used: %w: make it writable for user id %d, or name another folder with --blobs", dir, err, os.Getuid())
@@ -63,35 +62,12 @@ func (f *Folder) prepare() error {
 			return err
 		}
 	}
-	probe := path.Join(folderTmp, "probe-"+uuid.NewString())
+	probe := path.Join(folderTmp, probePrefix+uuid.NewString())
 	file, err := f.root.OpenFile(probe, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(file.Close(), f.root.Remove(probe)); err != nil {
-		return err
-	}
-	return f.removeLeftovers(time.Now().Add(-leftoverAge))
-}
-
-func (f *Folder) removeLeftovers(before time.Time) error {
-	entries, err := fs.ReadDir(f.root.FS(), folderTmp)
-	if err != nil {
-		return err
-	}
-	for _, entry := range entries {
-		info, err := entry.Info()
-		if errors.Is(err, fs.ErrNotExist) || (err == nil && !info.ModTime().Before(before)) {
-			continue // finished meanwhile, or still being written
-		}
-		if err != nil {
-			return err
-		}
-		if err := f.root.Remove(path.Join(folderTmp, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
+	return errors.Join(file.Close(), f.root.Remove(probe))
 }
 
 // Close gives the folder's handle back. Objects that are open stay open.
@@ -131,10 +107,44 @@ func (f *Folder) Delete(_ context.Context, key string) error {
 	if err != nil {
 		return nil //nolint:nilerr // no key of ours: there is nothing to remove
 	}
-	if err := f.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return f.trouble("delete a blob in", err)
+	for _, name := range []string{path.Join(folderTmp, key), name} {
+		if err := f.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return f.trouble("delete a blob in", err)
+		}
 	}
 	return nil
+}
+
+// Keys yields what was last written before a time; files that are none of ours
+// are left alone, but for probes of a start that was cut off.
+func (f *Folder) Keys(ctx context.Context, before time.Time, yield func(key string) error) error {
+	return fs.WalkDir(f.root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil // removed meanwhile
+		case err != nil:
+			return f.trouble("list", err)
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case entry.IsDir():
+			return nil
+		}
+		info, err := entry.Info()
+		if errors.Is(err, fs.ErrNotExist) || (err == nil && !info.ModTime().Before(before)) {
+			return nil
+		}
+		if err != nil {
+			return f.trouble("list", err)
+		}
+		key := path.Base(name)
+		if _, ours := objectPath(key); ours == nil {
+			return yield(key)
+		}
+		if path.Dir(name) == folderTmp && strings.HasPrefix(key, probePrefix) {
+			_ = f.root.Remove(name) // the next round finds it again
+		}
+		return nil
+	})
 }
 
 // trouble turns an error of the file system into one for the user. A full disk is

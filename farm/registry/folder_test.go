@@ -54,10 +54,10 @@ func TestFolder(t *testing.T) {
 	if got := files(t, filepath.Join(dir, "objects")); len(got) != 0 {
 		t.Errorf("before Commit there are %q", got)
 	}
-	key, err := u.Commit(t.Context())
-	if err != nil {
+	if err := u.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	key := u.Key()
 	if err := u.Abort(); err != nil {
 		t.Errorf("Abort after Commit: %v", err)
 	}
@@ -98,7 +98,7 @@ func TestFolderAbort(t *testing.T) {
 	if _, err := u.Write([]byte("more")); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("Write after Abort: %v, want os.ErrClosed", err)
 	}
-	if _, err := u.Commit(t.Context()); !errors.Is(err, os.ErrClosed) {
+	if err := u.Commit(t.Context()); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("Commit after Abort: %v, want os.ErrClosed", err)
 	}
 	if got := files(t, dir); len(got) != 0 {
@@ -120,6 +120,9 @@ func TestFolderOpensItsOwnKeysOnly(t *testing.T) {
 		if _, err := folder.Open(t.Context(), key); !errors.Is(err, module.ErrNotFound) {
 			t.Errorf("%q: %v, want ErrNotFound", key, err)
 		}
+		if key == underWay {
+			continue
+		}
 		if err := folder.Delete(t.Context(), key); err != nil {
 			t.Errorf("delete %q: %v", key, err)
 		}
@@ -129,23 +132,39 @@ func TestFolderOpensItsOwnKeysOnly(t *testing.T) {
 	}
 }
 
-func TestFolderRemovesOldLeftovers(t *testing.T) {
+func TestFolderKeys(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	u := upload(t, newFolder(t, dir), []byte("under way"))
-	defer u.Abort() //nolint:errcheck // the folder is removed with the test
-	young := files(t, dir)
-	old := filepath.Join(dir, "tmp", uuid.NewString())
-	if err := os.WriteFile(old, []byte("left behind"), 0o600); err != nil {
+	folder := newFolder(t, dir)
+	young := upload(t, folder, []byte("under way"))
+	old := upload(t, folder, []byte("left behind"))
+	stored := upload(t, folder, []byte("stored"))
+	if err := errors.Join(young.Leave(), old.Leave(), stored.Commit(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	strange := filepath.Join(dir, "tmp", "strange")
+	if err := os.WriteFile(strange, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	yesterday := time.Now().Add(-25 * time.Hour)
-	if err := os.Chtimes(old, yesterday, yesterday); err != nil {
+	for _, name := range []string{strange, filepath.Join(dir, "tmp", old.Key()), filepath.Join(dir, "objects", stored.Key()[:2], stored.Key())} {
+		if err := os.Chtimes(name, yesterday, yesterday); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	err := folder.Keys(t.Context(), time.Now().Add(-24*time.Hour), func(key string) error {
+		got = append(got, key)
+		return folder.Delete(t.Context(), key)
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	newFolder(t, dir)
-	if diff := cmp.Diff(young, files(t, dir)); diff != "" {
-		t.Errorf("files after a start (-want +got):\n%s", diff)
+	if diff := cmp.Diff([]string{stored.Key(), old.Key()}, got); diff != "" {
+		t.Errorf("old keys (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"tmp/" + young.Key(), "tmp/strange"}, files(t, dir)); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
 	}
 }
 
@@ -214,7 +233,7 @@ func TestReceiveOnAFullDisk(t *testing.T) {
 const killMe = "REGISTRY_TEST_RECEIVE_INTO"
 
 // A farm that is killed while an archive comes in leaves neither a row nor an
-// object, and the next day's start removes what was written.
+// object, and the next day's collection removes what was written.
 func TestKilledInTheMiddleOfAnUpload(t *testing.T) {
 	t.Parallel()
 	if dir := os.Getenv(killMe); dir != "" {
@@ -255,9 +274,12 @@ func TestKilledInTheMiddleOfAnUpload(t *testing.T) {
 	if err := os.Chtimes(filepath.Join(blobs, left[0]), yesterday, yesterday); err != nil {
 		t.Fatal(err)
 	}
-	newFolder(t, blobs)
+	next := &registry.Registry{Store: s, Blobs: newFolder(t, blobs)}
+	if done, err := next.Collect(t.Context()); err != nil || done.Strays != 1 {
+		t.Errorf("collected %+v, %v", done, err)
+	}
 	if got := files(t, blobs); len(got) != 0 {
-		t.Errorf("the next day's start left %q", got)
+		t.Errorf("the next day's collection left %q", got)
 	}
 }
 

@@ -3,29 +3,60 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
+	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/modfarm/modfarm/module"
 )
 
 // folderUpload is an upload into a Folder.
 type folderUpload struct {
 	folder *Folder
 	key    string
-	file   *os.File // nil once committed or aborted
+	size   int64
+	file   *os.File // nil once committed, aborted or left
 }
 
 // Create begins an upload in the folder for those under way.
 func (f *Folder) Create(_ context.Context) (Upload, error) {
 	key := uuid.NewString()
-	file, err := f.root.OpenFile(path.Join(folderTmp, key), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640)
+	file, err := f.root.OpenFile(path.Join(folderTmp, key), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o640)
 	if err != nil {
 		return nil, f.trouble("write in", err)
 	}
 	return &folderUpload{folder: f, key: key, file: file}, nil
 }
+
+// Resume opens an upload to append to it.
+func (f *Folder) Resume(_ context.Context, key string) (Upload, error) {
+	if _, err := objectPath(key); err != nil {
+		return nil, err
+	}
+	file, err := f.root.OpenFile(path.Join(folderTmp, key), os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: upload %q", module.ErrNotFound, key)
+	}
+	if err != nil {
+		return nil, f.trouble("write in", err)
+	}
+	size, err := file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, errors.Join(f.trouble("write in", err), file.Close())
+	}
+	return &folderUpload{folder: f, key: key, size: size, file: file}, nil
+}
+
+// Key is the file's name.
+func (u *folderUpload) Key() string { return u.key }
+
+// Size is what Resume found.
+func (u *folderUpload) Size() int64 { return u.size }
 
 // Write appends to the upload.
 func (u *folderUpload) Write(p []byte) (int, error) {
@@ -39,30 +70,53 @@ func (u *folderUpload) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Commit flushes the bytes, renames them to their place and flushes the name.
-func (u *folderUpload) Commit(ctx context.Context) (string, error) {
-	if err := ctx.Err(); err != nil {
-		return "", err
-	}
+// ReadAt reads what was written, most often from memory.
+func (u *folderUpload) ReadAt(p []byte, at int64) (int, error) {
 	if u.file == nil {
-		return "", u.folder.trouble("finish a blob in", os.ErrClosed)
+		return 0, u.folder.trouble("read", os.ErrClosed)
+	}
+	n, err := u.file.ReadAt(p, at)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = u.folder.trouble("read", err)
+	}
+	return n, err
+}
+
+// Flush waits until the disk has what was written.
+func (u *folderUpload) Flush() error {
+	if u.file == nil {
+		return u.folder.trouble("write in", os.ErrClosed)
+	}
+	if err := u.file.Sync(); err != nil {
+		return u.folder.trouble("write in", err)
+	}
+	return nil
+}
+
+// Commit flushes the bytes, renames them to their place and flushes the name.
+func (u *folderUpload) Commit(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := u.Flush(); err != nil {
+		return err
 	}
 	name, err := objectPath(u.key)
 	if err != nil {
-		return "", err
+		return err
 	}
-	if err := u.file.Sync(); err != nil {
-		return "", u.folder.trouble("write in", err)
+	// A collector takes objects without a row that are old: this one is new from now on.
+	now := time.Now()
+	if err := u.folder.root.Chtimes(path.Join(folderTmp, u.key), now, now); err != nil {
+		return u.folder.trouble("finish a blob in", err)
 	}
 	if err := u.folder.place(path.Join(folderTmp, u.key), name); err != nil {
-		return "", u.folder.trouble("finish a blob in", err)
+		return u.folder.trouble("finish a blob in", err)
 	}
-	file := u.file
-	u.file = nil
-	if err := file.Close(); err != nil {
-		return "", u.folder.trouble("finish a blob in", errors.Join(err, u.folder.root.Remove(name)))
+	if err := u.Leave(); err != nil {
+		return errors.Join(err, u.folder.root.Remove(name))
 	}
-	return u.key, nil
+	return nil
 }
 
 // place renames and makes the new name durable; when it fails neither name is
@@ -100,13 +154,22 @@ func (u *folderUpload) Abort() error {
 	if u.file == nil {
 		return nil
 	}
+	err := u.Leave()
+	if rmErr := u.folder.root.Remove(path.Join(folderTmp, u.key)); rmErr != nil && !errors.Is(rmErr, fs.ErrNotExist) {
+		err = errors.Join(err, u.folder.trouble("clean up in", rmErr))
+	}
+	return err
+}
+
+// Leave closes the file.
+func (u *folderUpload) Leave() error {
+	if u.file == nil {
+		return nil
+	}
 	err := u.file.Close()
 	u.file = nil
-	if rmErr := u.folder.root.Remove(path.Join(folderTmp, u.key)); rmErr != nil && !errors.Is(rmErr, fs.ErrNotExist) {
-		err = errors.Join(err, rmErr)
-	}
 	if err != nil {
-		return u.folder.trouble("clean up in", err)
+		return u.folder.trouble("finish a blob in", err)
 	}
 	return nil
 }

@@ -25,31 +25,39 @@ func (r *Registry) Receive(ctx context.Context, body io.Reader, expect archive.E
 	if err != nil {
 		return nil, fmt.Errorf("receive archive: %w", err)
 	}
+	in := newIntake(ctx, upload, newDigest(), r.within(expect))
 	defer func() {
-		// Nobody is left to be told; leftovers go at a later start of the farm.
+		in.stop()
+		// Nobody is left to be told; a collector removes what is left.
 		if err := upload.Abort(); err != nil {
 			r.log().WarnContext(ctx, "upload was not cleaned up", "error", err)
 		}
 	}()
-	stream := &tee{ctx: ctx, source: body, sink: upload}
-	report, err := archive.Inspect(ctx, stream, expect)
-	// What broke the stream off is the cause, whatever the inspection makes of it.
-	switch {
-	case stream.broken != nil:
-		err = stream.broken
-	case ctx.Err() != nil:
-		err = ctx.Err()
-	}
-	if err != nil {
+	if err := in.take(ctx, body); err != nil {
 		return nil, fmt.Errorf("receive archive: %w", err)
 	}
-	if report.Size != stream.copied {
-		return nil, fmt.Errorf("receive archive: %d bytes were inspected and %d stored", report.Size, stream.copied)
+	in.finish()
+	select {
+	case <-in.inspected:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("receive archive: %w", ctx.Err())
+	}
+	report, err := in.conclusion()
+	if err != nil {
+		return nil, fmt.Errorf("receive archive: %w", err)
 	}
 	if err := r.keep(ctx, upload, report); err != nil {
 		return nil, fmt.Errorf("keep archive %s: %w", short(report.SHA256), err)
 	}
 	return report, nil
+}
+
+// within puts the farm's limits on an archive, where the caller set none.
+func (r *Registry) within(expect archive.Expect) archive.Expect {
+	if expect.Limits == (archive.Limits{}) {
+		expect.Limits = r.Limits
+	}
+	return expect
 }
 
 // keep makes inspected bytes durable and records them. The row is the last step:
@@ -59,10 +67,10 @@ func (r *Registry) keep(ctx context.Context, upload Upload, report *archive.Repo
 	if known, err := r.renew(ctx, report.SHA256, now); err != nil || known {
 		return err
 	}
-	key, err := upload.Commit(ctx)
-	if err != nil {
+	if err := upload.Commit(ctx); err != nil {
 		return err
 	}
+	key := upload.Key()
 	stored, err := r.Store.PutBlob(ctx, Blob{
 		SHA256: report.SHA256, Key: key, Size: report.Size, CRC32C: report.CRC32C,
 		TarSHA256: report.TarSHA256, CreatedAt: now, ReceivedAt: now,
@@ -138,37 +146,4 @@ func (r *Registry) drop(ctx context.Context, sha256, key string) {
 	if err != nil {
 		r.log().WarnContext(ctx, "stored bytes that no release needs", "key", key, "sha256", sha256, "error", err)
 	}
-}
-
-// tee copies what is read from source to sink. It remembers what broke, because
-// an inspection may describe a stream that broke off as a bad archive.
-type tee struct {
-	ctx    context.Context //nolint:containedctx // a reader has no other way to end with its request
-	source io.Reader
-	sink   io.Writer
-	copied int64
-	broken error
-}
-
-// Read reads from the source and writes the same bytes to the sink.
-func (t *tee) Read(p []byte) (int, error) {
-	if t.broken != nil {
-		return 0, t.broken
-	}
-	if err := t.ctx.Err(); err != nil {
-		t.broken = err
-		return 0, err
-	}
-	n, err := t.source.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		t.broken = fmt.Errorf("the upload broke off after %d bytes: %w: send it again", t.copied+int64(n), err)
-		return 0, t.broken
-	}
-	written, writeErr := t.sink.Write(p[:n])
-	t.copied += int64(written)
-	if writeErr != nil {
-		t.broken = writeErr
-		return 0, writeErr
-	}
-	return n, err
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/modfarm/modfarm/module"
+	"github.com/modfarm/modfarm/module/archive"
 )
 
 // ModuleStore keeps modules. Errors wrap module.ErrNotFound and
@@ -99,6 +100,8 @@ type Store interface {
 	UseStore
 	EventStore
 	BlobStore
+	UploadStore
+	CollectStore
 }
 
 // Registry publishes and finds releases. Store and Blobs must be set.
@@ -107,12 +110,19 @@ type Registry struct {
 	Store Store
 	// Blobs keeps the bytes.
 	Blobs Blobs
+	// Limits bound archives; zero fields mean those of the wire.
+	Limits archive.Limits
+	// Grace is how long bytes are kept that no release names, and UploadGrace how
+	// long an upload that nobody goes on with; zero is a day. EveryCollection is how
+	// often Run looks for them; zero is an hour.
+	Grace, UploadGrace, EveryCollection time.Duration
 	// Log receives what no caller can be told; nil discards it.
 	Log *slog.Logger
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 
-	noted notes // of uses
+	noted    notes // of uses
+	sessions sessions
 }
 
 // Viewer is on whose behalf something is looked up. The zero value sees what

@@ -11,7 +11,10 @@ import (
 	"github.com/modfarm/modfarm/module"
 )
 
-const selectBlob = "SELECT sha256, object_key, size, crc32c, tar_sha256, created_at, received_at, marked_at FROM blobs WHERE sha256 = ?"
+const (
+	blobColumns = "sha256, object_key, size, crc32c, tar_sha256, created_at, received_at, marked_at"
+	selectBlob  = "SELECT " + blobColumns + " FROM blobs WHERE sha256 = ?"
+)
 
 // scanBlob reads a blob's row; marked tells that a collector has claimed it.
 func scanBlob(one func(dest ...any) error) (blob registry.Blob, marked bool, err error) {

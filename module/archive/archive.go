@@ -5,6 +5,7 @@
 package archive
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/modfarm/modfarm/module"
@@ -125,3 +126,11 @@ func (r *Refused) Is(target error) bool { return target == module.ErrInvalid }
 
 // Unwrap gives access to the faults.
 func (r *Refused) Unwrap() error { return r.Faults }
+
+// TooLarge refuses an archive of more bytes than limit.
+func TooLarge(size, limit int64) *Refused {
+	return &Refused{Faults: module.Faults{{
+		Problem: fmt.Sprintf("has %s, the limit is %s", gigabytes(size), gigabytes(limit)),
+		Advice:  "leave out what the machine can fetch itself",
+	}}}
+}

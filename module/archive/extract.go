@@ -45,7 +45,7 @@ type extractor struct {
 type link struct{ name, target string }
 
 func (x *extractor) all(ctx context.Context, r io.Reader, limits Limits) error {
-	s, err := openStream(ctx, r, limits)
+	s, err := openStream(ctx, r, limits, false)
 	if err != nil {
 		return err
 	}

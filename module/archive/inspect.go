@@ -19,8 +19,18 @@ import (
 // left where that became clear. Other errors are those of r and of ctx. The memory it
 // takes does not depend on the archive.
 func Inspect(ctx context.Context, r io.Reader, e Expect) (*Report, error) {
+	return inspect(ctx, r, e, true)
+}
+
+// Examine is Inspect for a caller who hashes the archive by other means: SHA256 and
+// CRC32C of the report are empty.
+func Examine(ctx context.Context, r io.Reader, e Expect) (*Report, error) {
+	return inspect(ctx, r, e, false)
+}
+
+func inspect(ctx context.Context, r io.Reader, e Expect, hashed bool) (*Report, error) {
 	in := &inspector{expect: e, names: newNames()}
-	s, err := openStream(ctx, r, e.Limits)
+	s, err := openStream(ctx, r, e.Limits, hashed)
 	if err == nil {
 		err = in.entries(s)
 	}

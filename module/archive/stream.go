@@ -21,7 +21,7 @@ import (
 type meter struct {
 	ctx     context.Context
 	src     io.Reader
-	sha     hash.Hash
+	sha     hash.Hash // nil: no digest
 	crc     uint32
 	table   *crc32.Table // nil: no CRC
 	n       int64
@@ -34,7 +34,7 @@ type meter struct {
 var errOverLimit = errors.New("size limit passed")
 
 func newMeter(ctx context.Context, src io.Reader, limit int64) *meter {
-	return &meter{ctx: ctx, src: src, sha: sha256.New(), limit: limit}
+	return &meter{ctx: ctx, src: src, limit: limit}
 }
 
 // Read implements io.Reader.
@@ -48,7 +48,9 @@ func (m *meter) Read(p []byte) (int, error) {
 	}
 	n, err := m.src.Read(p)
 	got := p[:n]
-	m.sha.Write(got)
+	if m.sha != nil {
+		m.sha.Write(got)
+	}
 	if m.table != nil {
 		m.crc = crc32.Update(m.crc, m.table, got)
 	}
@@ -68,7 +70,13 @@ func (m *meter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (m *meter) hex() string { return hex.EncodeToString(m.sha.Sum(nil)) }
+// hex is the digest of what passed; empty when none was kept.
+func (m *meter) hex() string {
+	if m.sha == nil {
+		return ""
+	}
+	return hex.EncodeToString(m.sha.Sum(nil))
+}
 
 // stream is an archive on its way: the bytes as they come, and the tar within.
 type stream struct {
@@ -76,11 +84,14 @@ type stream struct {
 	limits    Limits
 }
 
-// openStream reads the gzip header. A Fault tells that there is none.
-func openStream(ctx context.Context, r io.Reader, limits Limits) (*stream, error) {
+// openStream reads the gzip header, and keeps digests of the archive when hashed
+// says so; that of the tar within is always kept. A Fault tells that there is none.
+func openStream(ctx context.Context, r io.Reader, limits Limits, hashed bool) (*stream, error) {
 	s := &stream{limits: limits.withDefaults()}
 	s.file = newMeter(ctx, r, s.limits.Compressed)
-	s.file.table = crc32.MakeTable(crc32.Castagnoli)
+	if hashed {
+		s.file.sha, s.file.table = sha256.New(), crc32.MakeTable(crc32.Castagnoli)
+	}
 	buffered := bufio.NewReaderSize(s.file, 64<<10)
 	head, _ := buffered.Peek(262) // a short file is judged by what there is
 	if f, ok := otherFormat(head); ok && s.file.failure == nil {
@@ -91,6 +102,7 @@ func openStream(ctx context.Context, r io.Reader, limits Limits) (*stream, error
 		return nil, s.explain(err)
 	}
 	s.tar = newMeter(ctx, zip, s.limits.Decompressed)
+	s.tar.sha = sha256.New()
 	return s, nil
 }
 
