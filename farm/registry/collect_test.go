@@ -112,7 +112,8 @@ func TestCollect(t *testing.T) {
 				t.Errorf("within the grace period: %+v", done)
 			}
 			f = f.again()
-			want := registry.Collected{Blobs: 1, Uploads: 2, Bytes: int64(len(unneeded))}
+			// Two blobs: the row that f.release made for no bytes is none that a release names.
+			want := registry.Collected{Blobs: 2, Uploads: 2, Bytes: int64(len(unneeded))}
 			if diff := cmp.Diff(want, f.collected(t, 25*time.Hour)); diff != "" {
 				t.Errorf("behind the grace period (-want +got):\n%s", diff)
 			}
