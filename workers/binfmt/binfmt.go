@@ -26,8 +26,8 @@ const (
 // already. The error wraps fs.ErrNotExist when no emulator is installed; other
 // errors mean that this process may not register one.
 func Register(p module.Platform) error {
-	name := map[string]string{"arm64": "qemu-aarch64", "arm32v7": "qemu-arm", "arm32v6": "qemu-arm", "amd64": "qemu-x86_64"}[p.Arch]
-	if p == module.HostPlatform() || name == "" {
+	name := emulator(p)
+	if name == "" {
 		return nil
 	}
 	if _, err := os.Stat(filepath.Join(table, name)); err == nil {
@@ -45,4 +45,25 @@ func Register(p module.Platform) error {
 		return nil
 	}
 	return fmt.Errorf("register %s: %w", name, err)
+}
+
+// Registered says whether the kernel runs programs of p: nil when it does, and an error that wraps fs.ErrNotExist when
+// no emulator is registered.
+func Registered(p module.Platform) error {
+	name := emulator(p)
+	if name == "" {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(table, name)); err != nil {
+		return fmt.Errorf("look for the emulator of %s: %w", p, err)
+	}
+	return nil
+}
+
+// emulator is the kernel's name of what runs programs of p; empty for the machine's own and for those without one.
+func emulator(p module.Platform) string {
+	if p == module.HostPlatform() {
+		return ""
+	}
+	return map[string]string{"arm64": "qemu-aarch64", "arm32v7": "qemu-arm", "arm32v6": "qemu-arm", "amd64": "qemu-x86_64"}[p.Arch]
 }
