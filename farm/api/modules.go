@@ -67,7 +67,7 @@ func (a appService) GetModule(ctx context.Context, req *appv1.GetModuleRequest) 
 	return &appv1.GetModuleResponse{Module: moduleTo(m, versions, usage[m.Key], req.GetIncludeMarkdownDocumentation())}, nil
 }
 
-// ListModules lists the modules of the caller's organization.
+// ListModules lists the modules of the caller's organization. What each version was frozen with is told by GetModule.
 func (a appService) ListModules(ctx context.Context, req *appv1.ListModulesRequest) (*appv1.ListModulesResponse, error) {
 	p, err := caller(ctx, account.RoleReader)
 	if err != nil {
@@ -78,21 +78,13 @@ func (a appService) ListModules(ctx context.Context, req *appv1.ListModulesReque
 			return nil, err
 		}
 	}
-	modules, err := a.registry.Modules(ctx, p.Org.ID)
-	if err != nil {
-		return nil, err
-	}
-	usage, err := a.registry.Usage(ctx, keysOf(modules))
+	modules, err := a.registry.ModulesFound(ctx, p.Org.ID)
 	if err != nil {
 		return nil, err
 	}
 	res := &appv1.ListModulesResponse{}
 	for _, m := range modules {
-		versions, err := a.registry.Versions(ctx, viewer(p), m.ID())
-		if err != nil {
-			return nil, err
-		}
-		res.Modules = append(res.Modules, moduleTo(m, versions, usage[m.Key], req.GetIncludeMarkdownDocumentation()))
+		res.Modules = append(res.Modules, moduleTo(m.Module, m.Versions, m.Usage, req.GetIncludeMarkdownDocumentation()))
 	}
 	return res, nil
 }
@@ -111,14 +103,6 @@ func at(field string, err error) error {
 	}
 	fault.Path = field
 	return fault
-}
-
-func keysOf(modules []registry.Module) []string {
-	keys := make([]string, 0, len(modules))
-	for _, m := range modules {
-		keys = append(keys, m.Key)
-	}
-	return keys
 }
 
 func updateFrom(p account.Principal, req *appv1.UpdateModuleRequest) registry.Update {

@@ -44,6 +44,7 @@ func checkModule(m Module) module.Faults {
 	faults = append(faults, checkURL(m.Metadata.URL)...)
 	faults = append(faults, checkText("description", m.Metadata.Description)...)
 	faults = append(faults, checkText("markdown_description", m.Metadata.Markdown)...)
+	faults = append(faults, checkText("min_viam_server_version", m.Metadata.MinServerVersion)...)
 	faults = append(faults, checkMemberPath("entrypoint", m.Metadata.Entrypoint)...)
 	faults = append(faults, checkMemberPath("first_run", m.Metadata.FirstRun)...)
 	faults = append(faults, checkModels(m.Metadata.Models, m.Namespace)...)

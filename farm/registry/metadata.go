@@ -23,6 +23,19 @@ type Metadata struct {
 	FirstRun string `json:"first_run,omitempty"`
 	// Apps are the web applications that ship with the module.
 	Apps []App `json:"apps,omitempty"`
+
+	Traits
+}
+
+// Traits are what a module says about itself beyond its meta.json, which has no
+// words for it; an update by meta.json leaves them.
+type Traits struct {
+	// Language is what the module is written in: golang, python or cpp.
+	Language string `json:"language,omitempty"`
+	// SourceType is where the source lives: external or viam_hosted.
+	SourceType string `json:"source_type,omitempty"`
+	// MinServerVersion is the oldest viam-server that can run the module.
+	MinServerVersion string `json:"min_viam_server_version,omitempty"`
 }
 
 // Model is one model that a module serves.

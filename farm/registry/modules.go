@@ -48,7 +48,7 @@ type Update struct {
 	By string
 	// Visibility is the new visibility; empty leaves it.
 	Visibility module.Visibility
-	// Metadata replaces the current one, but for Markdown.
+	// Metadata replaces the current one, but for Markdown and Traits.
 	Metadata Metadata
 	// Markdown replaces the long description; nil leaves it.
 	Markdown *string
@@ -183,7 +183,8 @@ func (m Module) applied(u Update) Module {
 	if u.Visibility != "" {
 		m.Visibility = u.Visibility
 	}
+	traits := m.Metadata.Traits
 	m.Metadata = u.Metadata
-	m.Metadata.Markdown = markdown
+	m.Metadata.Markdown, m.Metadata.Traits = markdown, traits
 	return m
 }

@@ -244,7 +244,7 @@ func planMetadata(change *Change, h History) {
 	version := change.Releases[0].Version
 	fromBuild, ok := metadataOf(change.Releases[0].Manifest)
 	if ok {
-		fromBuild.Markdown = h.Module.Metadata.Markdown
+		fromBuild.Markdown, fromBuild.Traits = h.Module.Metadata.Markdown, h.Module.Metadata.Traits
 	}
 	if h.Frozen == nil {
 		freeze := h.Module.Metadata

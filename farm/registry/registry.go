@@ -99,6 +99,7 @@ type Store interface {
 	RemovalStore
 	UseStore
 	EventStore
+	SearchStore
 	BlobStore
 	UploadStore
 	CollectStore

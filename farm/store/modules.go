@@ -36,8 +36,13 @@ type querying interface {
 }
 
 func selectModules(ctx context.Context, db querying, where string, args ...any) ([]registry.Module, error) {
+	return queryModules(ctx, db, selectModule+where, args...)
+}
+
+// queryModules runs a query whose rows are those of selectModule.
+func queryModules(ctx context.Context, db querying, query string, args ...any) ([]registry.Module, error) {
 	var modules []registry.Module
-	err := db.all(ctx, selectModule+where, args, func(row scanner) error {
+	err := db.all(ctx, query, args, func(row scanner) error {
 		m, err := scanModule(row)
 		modules = append(modules, m)
 		return err
@@ -85,8 +90,10 @@ func (s *Store) CreateModule(ctx context.Context, m registry.Module) (registry.M
 		if err != nil {
 			return err
 		}
-		created, err = selectOneModule(ctx, t, "WHERE m.module_key = ?", key)
-		return err
+		if created, err = selectOneModule(ctx, t, "WHERE m.module_key = ?", key); err != nil {
+			return err
+		}
+		return t.putWords(ctx, created)
 	})
 	return created, err
 }
@@ -155,5 +162,8 @@ func (t *tx) putModule(ctx context.Context, m registry.Module) error {
 	}
 	_, err = t.exec(ctx, "UPDATE modules SET visibility = ?, metadata = ?, deprecated_at = ?, deprecated_why = ?, updated_at = ? WHERE module_key = ?",
 		string(m.Visibility), string(metadata), millis(m.Deprecated.At), m.Deprecated.Why, millis(m.UpdatedAt), m.Key)
-	return err
+	if err != nil {
+		return err
+	}
+	return t.putWords(ctx, m)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,6 +79,9 @@ func (t *tx) remove(ctx context.Context, key string, r registry.Removal) error {
 		if _, err := t.exec(ctx, "UPDATE modules SET deleted_at = ?, deleted_by = ? WHERE module_key = ?", millis(r.At), r.By, key); err != nil {
 			return err
 		}
+		if _, err := t.exec(ctx, "DELETE FROM module_words WHERE module_key = ?", key); err != nil {
+			return err
+		}
 	}
 	return t.putEvents(ctx, key, r.Event)
 }
@@ -113,10 +117,16 @@ func (t *tx) uses(ctx context.Context, key string, since time.Time) ([]registry.
 // Usage counts who fetched something of each module since a time.
 func (s *Store) Usage(ctx context.Context, keys []string, since time.Time) (map[string]registry.Usage, error) {
 	usage := map[string]registry.Usage{}
-	if len(keys) == 0 {
-		return usage, nil
+	for part := range slices.Chunk(keys, chunk) {
+		if err := s.usage(ctx, part, since, usage); err != nil {
+			return nil, err
+		}
 	}
-	err := s.all(ctx, `SELECT u.module_key,
+	return usage, nil
+}
+
+func (s *Store) usage(ctx context.Context, keys []string, since time.Time, usage map[string]registry.Usage) error {
+	return s.all(ctx, `SELECT u.module_key,
 			COUNT(DISTINCT CASE WHEN u.machine = 1 THEN u.key_id END),
 			COUNT(DISTINCT CASE WHEN u.machine = 1 AND u.org_id <> m.org_id THEN u.key_id END),
 			COUNT(DISTINCT u.org_id), COUNT(DISTINCT CASE WHEN u.org_id <> m.org_id THEN u.org_id END)
@@ -131,7 +141,6 @@ func (s *Store) Usage(ctx context.Context, keys []string, since time.Time) (map[
 			usage[key] = u
 			return nil
 		})
-	return usage, err
 }
 
 func (t *tx) putEvents(ctx context.Context, key string, events ...registry.Event) error {
