@@ -2,6 +2,7 @@ package module
 
 import (
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -39,16 +40,21 @@ func Platforms() []Platform {
 // ParsePlatform reads the wire's spelling and the container engines' ("linux/arm/v7",
 // "linux/arm/v6", "linux/arm64/v8"). The error is a Fault without a Path.
 func ParsePlatform(s string) (Platform, error) {
-	for _, p := range Platforms() {
-		if s == p.String() || s == p.Container() {
-			return p, nil
-		}
+	// The wire's spelling first: a resolve reads many, and making each text costs more than the rest of it.
+	os, arch, _ := strings.Cut(s, "/")
+	if p := (Platform{OS: os, Arch: arch}); slices.Contains(Platforms(), p) {
+		return p, nil
 	}
 	switch s {
+	case Any:
+		return Platform{Any, Any}, nil
 	case "linux/arm64/v8":
 		return Platform{"linux", "arm64"}, nil
-	case "any/any":
-		return Platform{Any, Any}, nil
+	}
+	for _, p := range Platforms() {
+		if s == p.Container() {
+			return p, nil
+		}
 	}
 	return Platform{}, Fault{Value: s, Problem: "not a platform", Advice: platformAdvice(s)}
 }

@@ -69,7 +69,11 @@ func (r Resolution) Err(id ID) error {
 	if more := len(list) - len(reasons); more > 0 {
 		text += fmt.Sprintf("; and %d more do not", more)
 	}
-	return fmt.Errorf("%w: no upload of %s fits %s on %s: %s", ErrNotFound, id, r.Selector, r.Machine, text)
+	on := ""
+	if !r.Machine.Platform.IsZero() {
+		on = " on " + r.Machine.String()
+	}
+	return fmt.Errorf("%w: no upload of %s fits %s%s: %s", ErrNotFound, id, r.Selector, on, text)
 }
 
 // stage is how far a candidate came.

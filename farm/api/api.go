@@ -66,6 +66,7 @@ func New(cfg Config) http.Handler {
 	s.mountServices(mux)
 	mux.Handle("GET "+wire.PathHealth, s.endpoint(s.health))
 	mux.Handle("GET "+wire.PathPackages+"{namespace}/{name}/{file}", s.endpoint(s.download))
+	mux.Handle("GET "+wire.PathResolve+"{namespace}/{name}", s.endpoint(s.getResolved))
 	mux.Handle("PUT "+wire.PathJobs+"{job}/archive", s.endpoint(s.putArchive))
 	mux.Handle("/", s.endpoint(s.unknown))
 	return mux
@@ -90,6 +91,7 @@ func (s *server) mountServices(mux *http.ServeMux) {
 	mount(buildv1connect.NewBuildServiceHandler(buildService{server: s}, users))
 	mount(modfarmv1connect.NewFarmServiceHandler(farmService{s}, users))
 	mount(modfarmv1connect.NewRegistryServiceHandler(registryService{s}, users))
+	mount(modfarmv1connect.NewResolveServiceHandler(resolveService{s}, users))
 	mount(modfarmv1connect.NewWorkerServiceHandler(workerService{s}, workers))
 }
 

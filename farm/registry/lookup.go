@@ -44,9 +44,6 @@ type File struct {
 	UploadedAt time.Time
 }
 
-// latest stands for the newest version in a package version.
-const latest = "latest"
-
 // Releases returns every release of a module on behalf of the farm, ascending by
 // version, then by platform and tags.
 func (r *Registry) Releases(ctx context.Context, id module.ID) ([]module.Release, error) {
@@ -124,7 +121,7 @@ type Query struct {
 	// Package is "<namespace>/<name>" or "<organization id>/<name>".
 	Package string
 	// Version is "<semver>-<platform with dashes>", with "-t<8 hex digits>" behind
-	// it for a tagged upload; "latest" may stand for the SemVer.
+	// it for a tagged upload; "latest" and ranges may stand for the SemVer.
 	Version string
 	// Platform is used when Version names none; zero is none.
 	Platform module.Platform
@@ -159,16 +156,55 @@ func (r *Registry) Lookup(ctx context.Context, viewer Viewer, q Query) (module.R
 	if err != nil {
 		return module.Release{}, err
 	}
-	if text != latest || len(releases) == 0 {
+	selector, err := module.ParseSelector(text)
+	if err != nil || !selector.Exact().IsZero() || len(releases) == 0 {
 		return module.Release{}, noVersion(id, q.Version, releases)
 	}
-	rows, err := r.Store.VersionRows(ctx, m.Key)
+	return r.lookupSelected(ctx, m, releases, selector, platform, tag)
+}
+
+// lookupSelected finds what "latest" and ranges mean. With a platform they mean what
+// a machine of that platform and with the tags of tag gets; without one, the newest
+// version that they take, if it has one archive.
+func (r *Registry) lookupSelected(ctx context.Context, m Module, releases []module.Release, s module.Selector, p module.Platform, tag string) (module.Release, error) {
+	uploads, err := r.Store.Uploads(ctx, m.Key)
 	if err != nil {
-		return module.Release{}, fmt.Errorf("look up %s: %w", id, err)
+		return module.Release{}, fmt.Errorf("look up %s: %w", m.ID(), err)
 	}
-	version := newest(releases, rows)
-	releases = slices.DeleteFunc(releases, func(rel module.Release) bool { return rel.Version != version })
-	return choose(id, releases, platform, tag)
+	machine := module.Machine{Platform: p}
+	for _, u := range uploads {
+		if tag != "" && tagSuffix(u.Tags) == tag {
+			machine.Tags = u.Tags
+		}
+	}
+	if p.IsZero() {
+		version := newest(uploads, s)
+		releases = slices.DeleteFunc(releases, func(rel module.Release) bool { return rel.Version != version })
+		if len(releases) > 0 {
+			return choose(m.ID(), releases, p, tag)
+		}
+	}
+	found := module.Resolve(uploads, s, machine)
+	taken, ok := found.Taken()
+	if !ok {
+		return module.Release{}, found.Err(m.ID())
+	}
+	rel, err := r.Store.Release(ctx, m.Key, taken)
+	if err != nil {
+		return module.Release{}, fmt.Errorf("look up %s of %s: %w", taken, m.ID(), err)
+	}
+	return rel, nil
+}
+
+// newest is the newest version that the selector takes and that is not deprecated.
+func newest(uploads []module.Upload, s module.Selector) module.Version {
+	var best module.Version
+	for _, u := range uploads {
+		if !u.Deprecated && s.Matches(u.Version) && u.Version.Compare(best) > 0 {
+			best = u.Version
+		}
+	}
+	return best
 }
 
 // choose picks one archive out of those of a version.
@@ -207,26 +243,6 @@ func list(platforms []string) string {
 		return "only uploads with tags"
 	}
 	return strings.Join(platforms, ", ")
-}
-
-// newest is the highest version of the best kind there is: neither deprecated nor
-// a pre-release, then a pre-release, then a deprecated one.
-func newest(ascending []module.Release, rows map[module.Version]VersionRow) module.Version {
-	var best module.Version
-	rank := 0
-	for _, rel := range slices.Backward(ascending) {
-		this := 3
-		switch {
-		case !rows[rel.Version].Deprecated.IsZero():
-			this = 1
-		case rel.Version.IsPrerelease():
-			this = 2
-		}
-		if this > rank {
-			best, rank = rel.Version, this
-		}
-	}
-	return best
 }
 
 // shownVersions bounds how many versions a message lists.

@@ -109,30 +109,6 @@ func TestLookup(t *testing.T) {
 	}
 }
 
-func TestLookupLatestPrefersStable(t *testing.T) {
-	t.Parallel()
-	for _, dialect := range storetest.Dialects() {
-		t.Run(dialect, func(t *testing.T) {
-			t.Parallel()
-			f := newFarm(t, servers.Open(t, dialect))
-			m := f.module(t, "widget")
-			query := registry.Query{Package: "acme/widget", Version: "latest", Platform: linuxAMD64()}
-			if _, err := f.Lookup(t.Context(), registry.ForFarm(), query); !errors.Is(err, module.ErrNotFound) {
-				t.Errorf("without versions: %v, want ErrNotFound", err)
-			}
-			for _, step := range []struct{ publish, want string }{
-				{"1.0.0-rc.1", "1.0.0-rc.1"}, {"1.0.0-rc.2", "1.0.0-rc.2"}, {"0.9.0", "0.9.0"}, {"1.0.0", "1.0.0"}, {"1.1.0-rc.1", "1.0.0"},
-			} {
-				f.publish(t, f.release(t, m, step.publish, step.publish, nil))
-				rel, err := f.Lookup(t.Context(), registry.ForFarm(), query)
-				if err != nil || rel.Version.String() != step.want {
-					t.Errorf("after %s: latest is %s, error %v, want %s", step.publish, rel.Version, err, step.want)
-				}
-			}
-		})
-	}
-}
-
 // Every release is found under the package version that it is published as.
 func TestPackageVersionRoundTrip(t *testing.T) {
 	t.Parallel()

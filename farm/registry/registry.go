@@ -100,6 +100,7 @@ type Store interface {
 	UseStore
 	EventStore
 	SearchStore
+	ResolveStore
 	BlobStore
 	UploadStore
 	CollectStore

@@ -110,12 +110,17 @@ func (t *tx) deletedModule(ctx context.Context, m registry.Module) (key string, 
 
 // Module finds a module by its organization's namespace or id.
 func (s *Store) Module(ctx context.Context, id module.ID) (registry.Module, error) {
+	where, args := whereModule(id)
+	return selectOneModule(ctx, s, where, args...)
+}
+
+func whereModule(id module.ID) (where string, args []any) {
 	if id.HasOrganizationUUID() {
-		return selectOneModule(ctx, s, "WHERE m.org_id = ? AND lower(m.name) = lower(?) AND m.name = ? AND m.deleted_at = 0",
-			strings.ToLower(id.Namespace), id.Name, id.Name)
+		return "WHERE m.org_id = ? AND lower(m.name) = lower(?) AND m.name = ? AND m.deleted_at = 0",
+			[]any{strings.ToLower(id.Namespace), id.Name, id.Name}
 	}
-	return selectOneModule(ctx, s, `WHERE o.namespace <> '' AND lower(o.namespace) = lower(?) AND o.namespace = ?
-		AND lower(m.name) = lower(?) AND m.name = ? AND m.deleted_at = 0`, id.Namespace, id.Namespace, id.Name, id.Name)
+	return `WHERE o.namespace <> '' AND lower(o.namespace) = lower(?) AND o.namespace = ?
+		AND lower(m.name) = lower(?) AND m.name = ? AND m.deleted_at = 0`, []any{id.Namespace, id.Namespace, id.Name, id.Name}
 }
 
 // Modules lists an organization's modules by name.

@@ -9,6 +9,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -26,6 +27,7 @@ type Store struct {
 	read    *sql.DB
 	write   *sql.DB // the same pool as read on PostgreSQL; one single connection on SQLite
 	dialect dialect
+	often   sync.Map // *sql.Stmt by query; see prepared
 }
 
 // Open connects to the database that dsn names and brings its schema up to date. A dsn is the path of a SQLite file
@@ -169,6 +171,11 @@ type querier interface {
 
 func each(ctx context.Context, db querier, query string, args []any, scan func(scanner) error) error {
 	rows, err := db.QueryContext(ctx, query, args...)
+	return eachRow(rows, err, scan)
+}
+
+// eachRow takes what a query returned.
+func eachRow(rows *sql.Rows, err error, scan func(scanner) error) error {
 	if err != nil {
 		return mapError(err)
 	}
