@@ -8,6 +8,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/modfarm/modfarm/farm/api/apitest"
+	"github.com/modfarm/modfarm/module"
 )
 
 func TestMain(m *testing.M) {
@@ -25,11 +26,13 @@ func TestScripts(t *testing.T) {
 			// What a script needs it sets itself: nothing of the developer's own.
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("DOCKER_HOST", os.Getenv("DOCKER_HOST"))
+			env.Values[farmOf{}] = &farmOf{}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exitcode": wantExit,
 			"farm":     func(ts *testscript.TestScript, _ bool, _ []string) { startFarm(t, ts) },
+			"publish":  func(ts *testscript.TestScript, _ bool, args []string) { publish(t, ts, args) },
 		},
 	})
 }
@@ -40,10 +43,25 @@ func startFarm(t *testing.T, ts *testscript.TestScript) {
 	t.Helper()
 	f := apitest.Start(t)
 	ts.Setenv("FARM", f.URL)
+	ts.Value(farmOf{}).(*farmOf).Farm = f //nolint:forcetypeassert // set up above
 	ts.Setenv("KEY_ID", f.KeyID)
 	ts.Setenv("KEY", f.Key)
 	text := fmt.Sprintf("# the first key\nMODFARM_URL=%s\nMODFARM_KEY_ID=%s\nMODFARM_KEY=%s\n", f.URL, f.KeyID, f.Key)
 	ts.Check(os.WriteFile(ts.MkAbs("api-key.env"), []byte(text), 0o600))
+}
+
+// farmOf is the farm that a script started.
+type farmOf struct{ *apitest.Farm }
+
+// publish makes an upload public on the script's farm: publish acme:widget 1.0.0 linux/arm64 [TAG…]
+func publish(t *testing.T, ts *testscript.TestScript, args []string) {
+	t.Helper()
+	if len(args) < 3 {
+		ts.Fatalf("usage: publish MODULE VERSION PLATFORM [TAG…]")
+	}
+	id, err := module.ParseID(args[0])
+	ts.Check(err)
+	ts.Value(farmOf{}).(*farmOf).Publish(t, id, args[1], args[2], args[3:]...) //nolint:forcetypeassert // set up above
 }
 
 // wantExit runs a command and compares its exit status: exitcode 2 modfarm …
