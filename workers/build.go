@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/modfarm/modfarm/client"
 	"github.com/modfarm/modfarm/module"
 	"github.com/modfarm/modfarm/module/archive"
@@ -36,7 +38,7 @@ func (j *job) build(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	file, err := j.follow(ctx, plan, checkout)
+	file, report, err := j.follow(ctx, plan, checkout)
 	if u, ok := errors.AsType[*uncrossable](err); ok {
 		emulated, ok := q.emulated(u.because)
 		if !ok {
@@ -46,13 +48,21 @@ func (j *job) build(ctx context.Context) (err error) {
 		if checkout, err = j.fetchAgain(ctx); err != nil {
 			return err
 		}
-		file, err = j.follow(ctx, emulated, checkout)
+		file, report, err = j.follow(ctx, emulated, checkout)
 	}
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	return j.upload(ctx, file)
+	return j.deliver(ctx, file, report, checkout)
+}
+
+// deliver uploads the archive and tries it, both at once.
+func (j *job) deliver(ctx context.Context, file *os.File, report *archive.Report, c checkout) error {
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error { return j.upload(ctx, file) })
+	both.Go(func() error { return j.try(ctx, file, report, c) })
+	return both.Wait()
 }
 
 // checkout is a fetched commit.
@@ -199,25 +209,26 @@ const (
 )
 
 // follow builds by a plan and returns the checked archive, open and at its beginning.
-func (j *job) follow(ctx context.Context, p plan, c checkout) (*os.File, error) {
+func (j *job) follow(ctx context.Context, p plan, c checkout) (*os.File, *archive.Report, error) {
 	j.strategy = p.strategy
 	j.step(stepPrepare)
 	j.beat.tell("", p.strategy)
 	j.log.say("strategy: %s, because %s", p.strategy, p.because)
 	if err := j.inContainer(ctx, p, c); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	j.step(stepInspect)
 	ctx, cancel := j.within(ctx, c.settings)
 	defer cancel()
 	file, err := j.archive(ctx, c)
 	if err != nil {
-		return nil, causeOf(ctx, err)
+		return nil, nil, causeOf(ctx, err)
 	}
-	if err := j.inspect(ctx, file, c, p); err != nil {
-		return nil, causeOf(ctx, errors.Join(err, file.Close()))
+	report, err := j.inspect(ctx, file, c, p)
+	if err != nil {
+		return nil, nil, causeOf(ctx, errors.Join(err, file.Close()))
 	}
-	return file, nil
+	return file, report, nil
 }
 
 // inContainer runs setup and build. Nothing runs in the container when it returns, so that nothing moves in the tree
@@ -247,22 +258,27 @@ func (j *job) inContainer(ctx context.Context, p plan, c checkout) (err error) {
 }
 
 // inspect checks the archive as the farm will, so that the author hears at once and nothing is sent in vain.
-func (j *job) inspect(ctx context.Context, file *os.File, c checkout, p plan) error {
+func (j *job) inspect(ctx context.Context, file *os.File, c checkout, p plan) (*archive.Report, error) {
 	report, err := archive.Inspect(ctx, file, archive.Expect{
 		Entrypoint: c.manifest.Entrypoint, FirstRun: c.manifest.FirstRun, Platform: j.a.Job.Platform,
+		Glibc: module.DistroGlibc(j.a.Build.Distro),
 	})
 	var refused *archive.Refused
 	if errors.As(err, &refused) && refused.WrongPlatform && p.strategy == module.StrategyCross {
-		return &uncrossable{"the build made programs of another platform (" + sentence(refused) + ")"}
+		return nil, &uncrossable{"the build made programs of another platform (" + sentence(refused) + ")"}
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, w := range report.Warnings {
 		j.log.say("warning: %s", w)
 	}
 	j.log.say("archive: %d bytes, %d entries, sha256:%s", report.Size, report.Entries, report.SHA256)
-	return nil
+	if need := report.Glibc; need != nil {
+		j.log.say("it needs glibc %s, for %s in %s", need.Version, cmp.Or(need.Symbol, "a mark"), need.File)
+		j.reported(func(r *module.BuildReport) { r.Glibc = need })
+	}
+	return report, nil
 }
 
 // upload sends the archive. A build that publishes nothing ends with its inspection.

@@ -92,3 +92,6 @@ func Exhausted(exit Exit, output string) string {
 	}
 	return ""
 }
+
+// StartTrouble exports startTrouble.
+func StartTrouble(end TrialEnd) string { return startTrouble(end) }

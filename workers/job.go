@@ -46,6 +46,16 @@ type job struct {
 	until    time.Time      // when all steps together have to be done; zero before the first
 	ready    *ready         // a container that nobody uses yet; nil when there is none
 	closing  sync.WaitGroup // containers that are being removed
+
+	telling sync.Mutex
+	report  module.BuildReport // what the farm is told of how it was built
+}
+
+// reported changes what the farm is told of how the archive was built.
+func (j *job) reported(change func(*module.BuildReport)) {
+	j.telling.Lock()
+	defer j.telling.Unlock()
+	change(&j.report)
 }
 
 // runJob builds a job and tells the farm how it went. It returns when nothing of it is left.

@@ -24,6 +24,11 @@ func (present) Builder(_ context.Context, p module.Platform, distro string, _ fu
 	return recipe.Ref(), err
 }
 
+func (present) Run(_ context.Context, p module.Platform, distro string) (string, error) {
+	recipe, err := images.Run(p, distro)
+	return recipe.Ref(), err
+}
+
 // inDocker is a world whose containers are real; it skips where an engine or a builder image is missing.
 func inDocker(t *testing.T, limits docker.Limits) *world {
 	t.Helper()

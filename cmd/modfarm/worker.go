@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -113,7 +114,7 @@ func (f *workerFlags) connect(ctx context.Context, only []module.Platform, optio
 	if err != nil {
 		return nil, err
 	}
-	options.Engine, options.Name, options.Images = engine, f.name, builders{maker}
+	options.Engine, options.Name, options.Images = engine, f.name, builders{maker, ctx, new(sync.Map)}
 	runner, err := docker.New(ctx, options)
 	if err != nil {
 		return nil, err
@@ -181,8 +182,32 @@ func (f *workerFlags) parse() (only []module.Platform, limits docker.Limits, log
 	return only, limits, logs, nil
 }
 
-// builders makes builder images for the container runner.
-type builders struct{ maker *images.Maker }
+// builders makes images for the container runner.
+type builders struct {
+	maker *images.Maker
+	// background ends what is made beside the builds.
+	background context.Context //nolint:containedctx // of the worker, not of a call
+	making     *sync.Map       // of run images, by name
+}
+
+// Run implements docker.Images. A run image that is absent is made beside the builds: no build waits for it.
+func (b builders) Run(ctx context.Context, p module.Platform, distro string) (string, error) {
+	recipe, err := images.Run(p, distro)
+	if err != nil {
+		return "", fmt.Errorf("%w: there is no small image of %s to try archives in", module.ErrNotFound, p)
+	}
+	image, ok, err := b.maker.Find(ctx, recipe)
+	if ok || err != nil {
+		return image.Ref, err
+	}
+	if _, known := b.making.LoadOrStore(recipe.Ref(), true); !known {
+		go func() {
+			_, _ = b.maker.Ensure(b.background, recipe) // the next build says that it is absent
+			b.making.Delete(recipe.Ref())
+		}()
+	}
+	return "", fmt.Errorf("%w: the small image of %s is only being made; `modfarm images make --kind run %s` waits for it", module.ErrNotFound, p, p)
+}
 
 // Builder implements docker.Images.
 func (b builders) Builder(ctx context.Context, p module.Platform, distro string, say func(string)) (string, error) {

@@ -26,11 +26,13 @@ import (
 // callTimeout bounds one call of the engine that is expected to be short.
 const callTimeout = time.Minute
 
-// Images makes builder images. workers/images does, behind a few lines of adapting.
+// Images makes the images that builds run in, and has those that archives are tried in. workers/images does, behind a few lines of adapting.
 type Images interface {
 	// Builder returns the name of the builder image for a platform, and makes it first when it is absent.
 	// say is told what is being waited for.
 	Builder(ctx context.Context, p module.Platform, distro string, say func(string)) (ref string, err error)
+	// Run returns the name of the run image for a platform. The error wraps module.ErrNotFound while there is none.
+	Run(ctx context.Context, p module.Platform, distro string) (ref string, err error)
 }
 
 // Options are what a Runner needs. Engine, Name, WorkDir and Images are required.

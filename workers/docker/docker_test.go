@@ -111,6 +111,10 @@ func (i oneImage) Builder(context.Context, module.Platform, string, func(string)
 	return string(i), nil
 }
 
+func (i oneImage) Run(context.Context, module.Platform, string) (string, error) {
+	return string(i), nil
+}
+
 func newRunner(t *testing.T, change ...func(*docker.Options)) (*docker.Runner, string) {
 	t.Helper()
 	c := engine(t)

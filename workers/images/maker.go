@@ -113,6 +113,11 @@ func (m *Maker) Ensure(ctx context.Context, r Recipe) (Image, error) {
 	return m.make(ctx, r)
 }
 
+// Find returns the image of the recipe; ok is false when the engine lacks it.
+func (m *Maker) Find(ctx context.Context, r Recipe) (img Image, ok bool, err error) {
+	return m.find(ctx, r)
+}
+
 // EnsureAll is Ensure for several recipes, two at a time; the images are in their order.
 func (m *Maker) EnsureAll(ctx context.Context, recipes ...Recipe) ([]Image, error) {
 	made := make([]Image, len(recipes))
