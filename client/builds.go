@@ -22,6 +22,8 @@ type BuildRequest struct {
 	// Distro is the Debian release to build on; empty for the module's own choice.
 	Distro    string
 	Platforms []module.Platform
+	// NoCache builds without what earlier builds kept.
+	NoCache bool
 }
 
 // StartBuild starts a build and returns its id. A request that repeats one which is active or done
@@ -31,7 +33,7 @@ func (c *Client) StartBuild(ctx context.Context, r BuildRequest) (string, error)
 	res, err := c.builds.StartBuild(ctx, &buildv1.StartBuildRequest{
 		Repo: r.Repo, Ref: optional(r.Ref), Platforms: platformNames(r.Platforms),
 		ModuleId: r.Module.String(), ModuleVersion: r.Version.String(),
-		Token: optional(r.Token), Workdir: optional(r.Workdir), Distro: optional(r.Distro),
+		Token: optional(r.Token), Workdir: optional(r.Workdir), Distro: optional(r.Distro), NoCache: r.NoCache,
 	})
 	if err != nil {
 		return "", c.fromRPC(ctx, err)

@@ -33,7 +33,9 @@ type Build struct {
 	Distro      string         `json:"distro,omitempty"`
 	Publish     module.Publish `json:"publish,omitempty"`
 	RequestedBy string         `json:"requested_by,omitempty"`
-	CreatedAt   time.Time      `json:"created_at"`
+	// NoCache says that it finds nothing of earlier builds, and leaves nothing to later ones.
+	NoCache   bool      `json:"no_cache,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
 	// EndedAt is zero until the last job has ended.
 	EndedAt time.Time `json:"ended_at,omitzero"`
 	// Jobs are sorted by platform.

@@ -34,6 +34,8 @@ type Build struct {
 	Settings *module.Settings
 	// RequestedBy names who asked, for people.
 	RequestedBy string
+	// NoCache says that it finds nothing of earlier builds, and leaves nothing to later ones.
+	NoCache bool
 	// CreatedAt is when the build was asked for; EndedAt when its last job ended, zero before.
 	CreatedAt, EndedAt time.Time
 	// Jobs are one per platform, sorted by platform.
@@ -118,6 +120,8 @@ type Submission struct {
 	Platforms []module.Platform
 	// RequestedBy names who asks, for people.
 	RequestedBy string
+	// NoCache builds without what earlier builds kept, and keeps nothing for later ones.
+	NoCache bool
 }
 
 // Worker is who claims, and what it can build how.

@@ -179,7 +179,7 @@ func (f *Farm) newRecord(s Submission) (*Record, error) {
 	now := f.now()
 	rec := &Record{ResolveAfter: now, Build: Build{
 		ID: uuid.NewString(), OrgID: s.OrgID, Module: s.Module, Version: s.Version, Repo: s.Repo, Ref: s.Ref,
-		Workdir: s.Workdir, Distro: s.Distro, Publish: module.PublishEach, RequestedBy: s.RequestedBy, CreatedAt: now,
+		Workdir: s.Workdir, Distro: s.Distro, Publish: module.PublishEach, RequestedBy: s.RequestedBy, CreatedAt: now, NoCache: s.NoCache,
 	}}
 	rec.Build.Commit = s.Source
 	if fullCommit.MatchString(s.Ref) {

@@ -109,7 +109,6 @@ func TestSchemaAcceptsMore(t *testing.T) {
 		"timeouts: {build: 0.1ns}",         // rounds to nothing
 		"caches: [a, ./a]",                 // equal once cleaned
 		"caches: [a/../..]", "caches: [a/..]",
-		"snapshot: ['[a']", // a pattern of path.Match
 	} {
 		if _, err := module.ParseSettings([]byte(document)); err == nil {
 			t.Errorf("ParseSettings accepts %q", document)
@@ -130,7 +129,7 @@ func goodSettings() []string {
 		"network: {setup: registries, build: none}", "network: {setup: full}", "network:", "network: {build: }",
 		"caches: []", "caches:", "caches: [node_modules, .cache/go/, a b, ..a, ./b]",
 		"caches: [a/./b, ...]", "smoke: ./dist/main --version", "smoke: ''", "smoke:",
-		"snapshot: [setup.sh, 'requirements*.txt', 'a?']", "snapshot:", "memory: 512MiB", "memory: 4GiB", "memory:",
+		"memory: 512MiB", "memory: 4GiB", "memory:",
 		"# yaml-language-server: $schema=https://example.com/x.json\npublish: all",
 	}
 }
@@ -150,7 +149,7 @@ func badSettings() []string {
 		"caches: ['\\x']", "caches: ['C:x']", "caches: [..]", "caches: [../x]", "caches: [./../x]", "caches: [.]", "caches: [./]",
 		"caches: [a, a]", "caches: [\"a\\nb\"]", "caches: [[a]]",
 		"smoke: true", "smoke: [a]", "smoke: {run: a}", "smoke: 2020-01-01", "smoke: 1.5",
-		"snapshot: 'a'", "snapshot: [7]", "snapshot: [../x]", "snapshot: [a, a]",
+		"snapshot: [setup.sh]",
 	}
 }
 

@@ -20,8 +20,6 @@ type Settings struct {
 	Caches []string `json:"caches,omitempty"`
 	// Smoke is a bash command line run in the unpacked archive before publishing; may be empty.
 	Smoke string `json:"smoke,omitempty"`
-	// Snapshot lists the files whose content decides whether setup runs again.
-	Snapshot []string `json:"snapshot,omitempty"`
 }
 
 // Timeouts bound the steps of a build; zero means the worker's default.

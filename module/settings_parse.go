@@ -65,7 +65,7 @@ func yamlSyntaxFault(err error) Fault {
 
 func (r *yamlReader) settings(n *yaml.Node) *Settings {
 	s := DefaultSettings()
-	fields := r.mapping("", n, "publish", "strategy", "memory", "timeouts", "network", "caches", "smoke", "snapshot")
+	fields := r.mapping("", n, "publish", "strategy", "memory", "timeouts", "network", "caches", "smoke")
 	if v, ok := r.text("publish", fields["publish"]); ok {
 		s.Publish = Publish(v)
 		if s.Publish != PublishEach && s.Publish != PublishAll {
@@ -80,7 +80,6 @@ func (r *yamlReader) settings(n *yaml.Node) *Settings {
 	r.policy("network.build", steps["build"], &s.Network.Build)
 	s.Caches = r.folders("caches", fields["caches"])
 	s.Smoke, _ = r.text("smoke", fields["smoke"])
-	s.Snapshot = r.patterns("snapshot", fields["snapshot"])
 	return s
 }
 
@@ -195,17 +194,6 @@ func (r *yamlReader) folders(at string, n *yaml.Node) []string {
 			continue
 		}
 		out = append(out, text)
-	}
-	return out
-}
-
-// patterns reads a list of file names in the workdir, which may hold * and ?.
-func (r *yamlReader) patterns(at string, n *yaml.Node) []string {
-	out := r.folders(at, n)
-	for _, pattern := range out {
-		if _, err := path.Match(pattern, ""); err != nil {
-			r.fault(at, n, Fault{Value: pattern, Problem: "is a broken pattern", Advice: "close the bracket, or put a backslash before it"})
-		}
 	}
 	return out
 }

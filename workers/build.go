@@ -30,9 +30,6 @@ func (j *job) build(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if names := unusedSettings(checkout.settings); names != "" {
-		j.log.say("modfarm.yaml: %s: accepted for later, not used yet", names)
-	}
 	q := j.question(ctx, checkout)
 	plan, err := q.choose()
 	if err != nil {
@@ -249,12 +246,17 @@ func (j *job) inContainer(ctx context.Context, p plan, c checkout) (err error) {
 			return err
 		}
 	}
-	for _, s := range j.steps(p, c) {
+	if err := j.restoreCaches(ctx, box, c); err != nil {
+		return err
+	}
+	steps := j.steps(p, c)
+	j.reported(func(r *module.BuildReport) { r.Image, r.Environment = box.Image(), variables(steps[len(steps)-1].env) })
+	for _, s := range steps {
 		if err := j.runStep(ctx, box, s, p, c); err != nil {
 			return err
 		}
 	}
-	return nil
+	return j.saveCaches(ctx, box, c)
 }
 
 // inspect checks the archive as the farm will, so that the author hears at once and nothing is sent in vain.

@@ -356,7 +356,7 @@ type hostBox struct {
 }
 
 func (b *hostBox) Run(ctx context.Context, c workers.Command) (workers.Exit, error) {
-	if strings.Contains(c.Script, "/usr/local/sbin") { // of containers only
+	if strings.Contains(c.Script, "/usr/local/sbin") || strings.Contains(c.Script, workers.CachePath+"/") { // of containers only
 		return workers.Exit{}, nil
 	}
 	cmd := exec.CommandContext(ctx, "bash", "-c", c.Script)
@@ -374,6 +374,8 @@ func (b *hostBox) Run(ctx context.Context, c workers.Command) (workers.Exit, err
 	}
 	return workers.Exit{}, err
 }
+
+func (b *hostBox) Image() string { return "this machine" }
 
 func (b *hostBox) Kill(context.Context) error { return nil } // a command is ended with all that it started
 

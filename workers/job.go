@@ -58,6 +58,17 @@ func (j *job) reported(change func(*module.BuildReport)) {
 	change(&j.report)
 }
 
+// told is the report as it is now; nil while there is nothing to tell.
+func (j *job) told() *module.BuildReport {
+	j.telling.Lock()
+	defer j.telling.Unlock()
+	if j.report.Image == "" {
+		return nil
+	}
+	report := j.report
+	return &report
+}
+
 // runJob builds a job and tells the farm how it went. It returns when nothing of it is left.
 func (p *Pool) runJob(ctx context.Context, a *client.Assignment) {
 	ctx, stop := context.WithCancelCause(ctx)
@@ -82,6 +93,7 @@ func (p *Pool) runJob(ctx context.Context, a *client.Assignment) {
 		return
 	}
 	out := outcomeOf(err, j.strategy)
+	out.Report = j.told()
 	p.finish(context.WithoutCancel(ctx), a, out, logger)
 	logger.InfoContext(ctx, "done", "outcome", outcomeName(out.Kind), "reason", out.Reason, "strategy", string(j.strategy),
 		"seconds", int(time.Since(started).Seconds()))
@@ -172,24 +184,10 @@ func (j *job) step(name string) {
 func (j *job) room(p module.Platform) Room {
 	sum := sha256.Sum256([]byte(j.a.Lease.Token))
 	return Room{
-		Platform: p, Distro: j.a.Build.Distro, Folder: j.tree(), Cache: j.cacheKey(),
+		Platform: p, Distro: j.a.Build.Distro, Folder: j.tree(), Cache: j.cache(),
 		Job: j.a.Job.ID, Attempt: j.a.Job.Attempt, Lease: hex.EncodeToString(sum[:6]),
 		Say: func(s string) { j.log.say("%s", s) },
 	}
-}
-
-// cacheKey keeps caches apart: by repository, module and platform, and releases from all else, so that a build of
-// a branch never leaves anything where a release would find it.
-func (j *job) cacheKey() string {
-	kind := "release"
-	if j.a.Build.Version.IsZero() {
-		kind = "dry"
-	}
-	sum := sha256.New()
-	for _, part := range []string{j.a.Build.OrgID, j.a.Build.Repo, j.a.Build.Module.String(), j.a.Job.Platform.String(), kind} {
-		fmt.Fprintf(sum, "%d:%s\n", len(part), part)
-	}
-	return hex.EncodeToString(sum.Sum(nil)[:10]) + "-" + j.a.Job.Platform.Dashed() + "-" + kind
 }
 
 // tree is the folder of the checkout.

@@ -45,6 +45,8 @@ type Pool struct {
 	WorkDir string
 	// Slots is how many jobs run at a time; zero means one.
 	Slots int
+	// Memory is what one build may take, in bytes; zero when it is not known.
+	Memory int64
 	// Timeouts are the longest that steps may take; modules may ask for less. Zero fields mean DefaultTimeouts.
 	Timeouts module.Timeouts
 	// LogLine is how many bytes of one line of output a log keeps; zero means DefaultLogLine.
@@ -56,6 +58,8 @@ type Pool struct {
 	Grace time.Duration
 	// Poll is how often the pool asks without being woken; zero means DefaultPoll.
 	Poll time.Duration
+	// TrialTime is how long an entrypoint has to live to pass its trial; zero means a second, or three under emulation.
+	TrialTime time.Duration
 	// Secrets are masked in every log, beside the checkout token.
 	Secrets []string
 	// Log gets what the pool does; nil drops it.
@@ -183,7 +187,6 @@ func (p *Pool) check(jobID string) {
 // worker from the first.
 func (p *Pool) claimLoop(ctx context.Context, start func(a *client.Assignment, free func())) error {
 	slots := make(chan struct{}, max(1, p.Slots))
-	self := client.Worker{Name: p.Name, Native: p.Native, Cross: p.Cross, QEMU: p.QEMU}
 	answered := false
 	for failures := 0; ; {
 		select {
@@ -191,7 +194,7 @@ func (p *Pool) claimLoop(ctx context.Context, start func(a *client.Assignment, f
 			return nil
 		case slots <- struct{}{}:
 		}
-		a, err := p.claim(ctx, self)
+		a, err := p.claim(ctx, p.self(cap(slots)-len(slots)+1))
 		switch {
 		case err != nil && !answered && errors.Is(err, module.ErrUnauthorized):
 			return fmt.Errorf("the farm refuses this worker: %w", err)
@@ -210,6 +213,15 @@ func (p *Pool) claimLoop(ctx context.Context, start func(a *client.Assignment, f
 			continue
 		}
 		start(a, func() { <-slots })
+	}
+}
+
+// self is what the farm is told of this worker while some of its slots are free.
+func (p *Pool) self(free int) client.Worker {
+	slots := max(1, p.Slots)
+	return client.Worker{
+		Name: p.Name, Native: p.Native, Cross: p.Cross, QEMU: p.QEMU, Slots: slots, SlotsFree: free,
+		Memory: p.Memory * int64(slots), MemoryFree: p.Memory * int64(free),
 	}
 }
 

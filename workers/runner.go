@@ -30,6 +30,8 @@ type Container interface {
 	// cause. A container that uses more than it may is killed, too, and the error is an *Exceeded. A command that
 	// fails is no error: see Exit.
 	Run(ctx context.Context, c Command) (Exit, error)
+	// Image is what it was made from, by name and digest.
+	Image() string
 	// Kill ends everything that runs in the container, and returns when it has ended. Close still has to follow.
 	Kill(ctx context.Context) error
 	// Close kills and removes the container. It works after ctx of Start ended, and twice.
@@ -44,8 +46,8 @@ type Room struct {
 	Distro string
 	// Folder on the worker's disk is seen at WorkspacePath.
 	Folder string
-	// Cache names the caches of compilers and package managers that the job may use; empty for none.
-	Cache string
+	// Cache is what compilers and package managers keep; without a Key there is none.
+	Cache Cache
 	// Job, Attempt and Lease identify the container to people and to the clean-up. Lease is a digest, no secret.
 	Job, Lease string
 	Attempt    int

@@ -54,6 +54,16 @@ func (j *job) environ(c checkout, s module.Strategy) []string {
 	return env
 }
 
+// variables are an environment by name.
+func variables(environ []string) map[string]string {
+	m := make(map[string]string, len(environ))
+	for _, pair := range environ {
+		name, value, _ := strings.Cut(pair, "=")
+		m[name] = value
+	}
+	return m
+}
+
 // runStep runs one script and explains its end.
 func (j *job) runStep(ctx context.Context, box Container, s step, p plan, c checkout) error {
 	j.step(s.name)

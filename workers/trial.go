@@ -54,9 +54,9 @@ type TrialEnd struct {
 const ArchivePath = "/module"
 
 // What a trial may take. An entrypoint lives once exec and the loader succeeded, which takes a native one a few
-// milliseconds, and an emulated one some ten times as long.
+// milliseconds and an emulated one some ten times as long, both many times that on a machine that is busy building.
 const (
-	aliveNative   = 300 * time.Millisecond
+	aliveNative   = time.Second
 	aliveEmulated = 3 * time.Second
 	trialTimeout  = 2 * time.Minute
 	// maxTrial is the largest archive, in bytes once unpacked, that is unpacked for a trial.
@@ -115,9 +115,9 @@ func (j *job) tryEntrypoint(ctx context.Context, trials Trials, dir string, c ch
 	t := j.trial(dir)
 	name := path.Clean(c.manifest.Entrypoint)
 	t.Argv = []string{path.Join(ArchivePath, name), "/tmp/module.sock"} // as a machine starts it
-	t.Alive = aliveEmulated
+	t.Alive = cmp.Or(j.pool.TrialTime, aliveEmulated)
 	if slices.Contains(j.pool.Native, t.Platform) {
-		t.Alive = aliveNative
+		t.Alive = cmp.Or(j.pool.TrialTime, aliveNative)
 	}
 	end, err := trials.Try(ctx, t)
 	if err != nil {

@@ -28,7 +28,7 @@ type startFlags struct {
 	manifest, version, ref        string
 	workdir, distro, tokenVarName string
 	platforms                     []string
-	wait, json                    bool
+	wait, json, noCache           bool
 }
 
 func (f *startFlags) add(flags *pflag.FlagSet) {
@@ -40,6 +40,7 @@ func (f *startFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.distro, "distro", "", "Debian release to build on (default the one of meta.json)")
 	flags.StringVar(&f.tokenVarName, "token-env", "", "environment variable with a token that may read the repository")
 	flags.StringSliceVar(&f.platforms, "platforms", nil, "platforms to build (default build.arch of meta.json)")
+	flags.BoolVar(&f.noCache, "no-cache", false, "build without what earlier builds kept, and keep nothing for later ones")
 	flags.BoolVar(&f.wait, "wait", false, "stay until the build has ended, showing its log")
 	flags.BoolVar(&f.json, "json", false, "print the build as JSON, with --wait at its end, instead of its id")
 }
@@ -51,7 +52,7 @@ func (f *startFlags) request(lookup lookupFunc) (client.BuildRequest, error) {
 		return client.BuildRequest{}, err
 	}
 	r := client.BuildRequest{
-		Module: manifest.ID, Repo: manifest.URL, Ref: f.ref, Workdir: f.workdir,
+		Module: manifest.ID, Repo: manifest.URL, Ref: f.ref, Workdir: f.workdir, NoCache: f.noCache,
 		Distro: cmp.Or(f.distro, manifest.Build.Distro), Platforms: manifest.Build.Arch,
 	}
 	var faults []error

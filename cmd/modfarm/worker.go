@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -31,6 +32,7 @@ type workerFlags struct {
 	slots     int
 	platforms []string
 	drain     time.Duration
+	cacheSize string
 	limits    limitFlags
 	build     buildEnvFlags
 	reach     reachFlags
@@ -42,6 +44,7 @@ func (f *workerFlags) add(flags *pflag.FlagSet) {
 	flags.IntVar(&f.slots, "slots", max(1, runtime.NumCPU()), "builds at the same time")
 	flags.StringSliceVar(&f.platforms, "platforms", nil, "take jobs of these platforms only (default all that this machine can build)")
 	flags.DurationVar(&f.drain, "drain", 10*time.Second, "how long running builds may go on after Ctrl-C; those that do not end are given back")
+	flags.StringVar(&f.cacheSize, "cache-size", "", "what the caches of this worker may take, as 50g; those used longest ago go first (default 20g, or a quarter of what the disk has free where that is less)")
 	f.limits.add(flags)
 	f.build.add(flags)
 	f.reach.add(flags)
@@ -62,6 +65,7 @@ type worker struct {
 	pool   *workers.Pool
 	runner *docker.Runner
 	lock   io.Closer
+	caches int64 // bytes that its caches may take
 }
 
 // prepare reaches the container engine, proves the platforms and says which
@@ -70,6 +74,10 @@ func (f *workerFlags) prepare(ctx context.Context, lookup lookupFunc, p workerPa
 	only, limits, logs, err := f.parse()
 	if err != nil {
 		return nil, err
+	}
+	caches, err := units.RAMInBytes(cmp.Or(f.cacheSize, "0"))
+	if err != nil || caches < 0 {
+		return nil, usageError{fmt.Errorf("--cache-size %q: a size such as 20g is wanted", f.cacheSize)}
 	}
 	env, ca, err := f.build.values(lookup)
 	if err != nil {
@@ -92,7 +100,7 @@ func (f *workerFlags) prepare(ctx context.Context, lookup lookupFunc, p workerPa
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	w.lock = lock
+	w.lock, w.caches = lock, cmp.Or(caches, docker.CacheLimit(p.work))
 	w.pool.Secrets = append(w.pool.Secrets, docker.BuildEnv{Vars: env}.Secrets()...)
 	w.pool.LogLine, w.pool.LogTotal, w.pool.Timeouts = int(logs.line), logs.total, f.limits.timeouts
 	return w, nil
@@ -138,7 +146,7 @@ func (f *workerFlags) connect(ctx context.Context, only []module.Platform, optio
 // assemble makes the pool of a worker whose abilities are proved.
 func (f *workerFlags) assemble(runner *docker.Runner, a docker.Ability, only []module.Platform, farm *client.Client, p workerParts) *worker {
 	pool := &workers.Pool{
-		Name: f.name, Farm: farm, Bell: p.redis.WithLog(p.log), Runner: runner, Host: runner.Host(), WorkDir: p.work, Slots: f.slots,
+		Name: f.name, Farm: farm, Bell: p.redis.WithLog(p.log), Runner: runner, Host: runner.Host(), Memory: runner.Memory(), WorkDir: p.work, Slots: f.slots,
 		Fetcher: &source.Git{Policy: source.Policy{AllowPrivate: p.allowPrivate}},
 		Native:  among(a.Native, only), Cross: among(a.Cross, only), QEMU: among(a.QEMU, only),
 		Secrets: []string{p.token}, Grace: cmp.Or(max(0, f.drain), -1), Log: p.log,
@@ -156,7 +164,12 @@ func among(able, only []module.Platform) []module.Platform {
 
 // Run builds until ctx ends and takes away what the worker made in the engine.
 func (w *worker) Run(ctx context.Context) error {
-	return errors.Join(w.pool.Run(ctx), w.runner.Close(ctx), w.lock.Close())
+	beside, end := context.WithCancel(ctx)
+	tended := make(chan error, 1)
+	go func() { tended <- w.runner.TendCaches(beside, w.caches) }()
+	err := w.pool.Run(ctx)
+	end()
+	return errors.Join(err, <-tended, w.runner.Close(ctx), w.lock.Close())
 }
 
 // parse checks the flags; all mistakes at once.

@@ -59,6 +59,7 @@ func submissionFrom(p account.Principal, req *buildv1.StartBuildRequest) (farm.S
 	sub := farm.Submission{
 		OrgID: p.Org.ID, RequestedBy: "key-" + p.KeyID,
 		Repo: req.GetRepo(), Ref: req.GetRef(), Token: req.GetToken(), Workdir: req.GetWorkdir(), Distro: req.GetDistro(),
+		NoCache: req.GetNoCache(),
 	}
 	var err error
 	sub.Module, err = module.ParseID(req.GetModuleId())

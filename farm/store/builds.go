@@ -12,10 +12,10 @@ import (
 var _ farm.Store = (*Store)(nil)
 
 const buildColumns = `id, org_id, module_id, version, repo, ref, commit_sha, workdir, distro, publish, manifest, settings,
-	requested_by, token, resolve_after, resolve_tries, created_at, ended_at, had_token`
+	requested_by, token, resolve_after, resolve_tries, created_at, ended_at, had_token, no_cache`
 
 // buildColumnCount is how many buildColumns are.
-const buildColumnCount = 19
+const buildColumnCount = 20
 
 // AddBuild implements farm.Builds. The row of the module and version is locked while match decides.
 func (s *Store) AddBuild(ctx context.Context, rec *farm.Record, match func([]*farm.Record) string) (*farm.Record, bool, error) {
@@ -250,7 +250,7 @@ func buildValues(rec *farm.Record) ([]any, error) {
 	return []any{
 		b.ID, b.OrgID, b.Module.String(), b.Version.String(), b.Repo, b.Ref, b.Commit, b.Workdir, b.Distro, string(b.Publish),
 		manifest, settings, b.RequestedBy, rec.Token, millis(rec.ResolveAfter), int64(rec.ResolveTries),
-		millis(b.CreatedAt), millis(b.EndedAt), flag(rec.HadToken),
+		millis(b.CreatedAt), millis(b.EndedAt), flag(rec.HadToken), flag(b.NoCache),
 	}, nil
 }
 
@@ -260,11 +260,11 @@ func scanBuild(row scanner) (*farm.Record, error) {
 		id, version, publish           string
 		manifest, settings             *string
 		resolveAfter, createdAt, ended int64
-		hadToken                       int64
+		hadToken, noCache              int64
 		b                              = &rec.Build
 	)
 	err := row.Scan(&b.ID, &b.OrgID, &id, &version, &b.Repo, &b.Ref, &b.Commit, &b.Workdir, &b.Distro, &publish,
-		&manifest, &settings, &b.RequestedBy, &rec.Token, &resolveAfter, &rec.ResolveTries, &createdAt, &ended, &hadToken)
+		&manifest, &settings, &b.RequestedBy, &rec.Token, &resolveAfter, &rec.ResolveTries, &createdAt, &ended, &hadToken, &noCache)
 	if err != nil {
 		return nil, err
 	}
@@ -274,7 +274,7 @@ func scanBuild(row scanner) (*farm.Record, error) {
 	if err := b.Version.UnmarshalText([]byte(version)); err != nil {
 		return nil, fmt.Errorf("build %s: %w", b.ID, err)
 	}
-	b.Publish, rec.HadToken = module.Publish(publish), hadToken != 0
+	b.Publish, rec.HadToken, b.NoCache = module.Publish(publish), hadToken != 0, noCache != 0
 	b.CreatedAt, b.EndedAt, rec.ResolveAfter = fromMillis(createdAt), fromMillis(ended), fromMillis(resolveAfter)
 	if manifest != nil {
 		b.Manifest = &module.Manifest{}

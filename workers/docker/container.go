@@ -30,6 +30,7 @@ func (r *Runner) Start(ctx context.Context, room workers.Room) (workers.Containe
 		return nil, err
 	}
 	c := &box{cache: room.Cache, r: r}
+	r.useCache(room.Cache)
 	err = r.create(ctx, c, ref, room)
 	if err == nil {
 		return c, nil
@@ -63,7 +64,7 @@ func (r *Runner) create(ctx context.Context, c *box, ref string, room workers.Ro
 			Cmd:        []string{"infinity"},
 			WorkingDir: workers.WorkspacePath,
 			User:       "0:0",
-			Env:        r.opts.Env.environ(room.Cache != ""),
+			Env:        r.opts.Env.environ(room.Cache.Key != ""),
 			Labels: map[string]string{
 				labelWorker: r.opts.Name, labelJob: room.Job,
 				labelAttempt: strconv.Itoa(room.Attempt), labelLease: room.Lease,
@@ -76,6 +77,7 @@ func (r *Runner) create(ctx context.Context, c *box, ref string, room workers.Ro
 		return err
 	}
 	c.id = made.ID
+	c.image = r.digested(ctx, ref)
 	if _, err := r.engine.ContainerStart(ctx, c.id, client.ContainerStartOptions{}); err != nil {
 		return err
 	}
@@ -122,12 +124,25 @@ type box struct {
 	id     string
 	guard  *sentry
 	apt    string // file with apt's settings
-	cache  string
+	image  string
+	cache  workers.Cache
 	watch  *watch // nil before the container runs
 	before counts // at the end of the last command
 
 	mu     sync.Mutex
 	closed bool
+}
+
+// Image implements workers.Container.
+func (c *box) Image() string { return c.image }
+
+// digested adds to an image's name what the engine knows its content by, which a later making of it changes.
+func (r *Runner) digested(ctx context.Context, ref string) string {
+	got, err := r.engine.ImageInspect(ctx, ref)
+	if err != nil {
+		return ref // it was there a moment ago, so the next call tells
+	}
+	return ref + "@" + got.ID
 }
 
 // Close kills and removes the container and its guard. Its caches are named volumes and stay.
@@ -150,6 +165,7 @@ func (c *box) Close(ctx context.Context) error {
 		return err
 	}
 	c.dropFullCache(ctx)
+	c.r.useCache(c.cache)
 	_ = os.Remove(c.apt) // a few bytes, and the next start of the worker removes them
 	c.closed = true
 	c.r.refill(ctx)

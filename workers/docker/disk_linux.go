@@ -180,3 +180,10 @@ func freeBelow(dir string) int64 {
 	}
 	return int64(s.Bavail) * s.Bsize //nolint:gosec // the size of a disk
 }
+
+// sizeOf counts a folder that others may be changing.
+func sizeOf(ctx context.Context, dir string) (int64, error) {
+	w := &walk{ctx: ctx, seen: map[[2]uint64]bool{}}
+	err := w.root(dir)
+	return w.bytes, err
+}

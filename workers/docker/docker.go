@@ -152,6 +152,9 @@ func (r *Runner) Close(ctx context.Context) error {
 // Host is the platform that the engine runs without emulation.
 func (r *Runner) Host() module.Platform { return r.host }
 
+// Memory is what one build may take, in bytes.
+func (r *Runner) Memory() int64 { return r.limits.Memory }
+
 func (r *Runner) log() *slog.Logger {
 	if r.opts.Log != nil {
 		return r.opts.Log

@@ -239,7 +239,7 @@ func TestEnvironmentOfBuilds(t *testing.T) {
 			t.Errorf("remove the cache: %v: %s", err, out)
 		}
 	})
-	c := start(t, r, workers.Room{Folder: folder(t, work), Cache: "test-" + strings.ToLower(t.Name())})
+	c := start(t, r, workers.Room{Folder: folder(t, work), Cache: workers.Cache{Key: "test-" + strings.ToLower(t.Name())}})
 	out, _ := run(t, c, workers.Command{Script: `env; cat /etc/apt/apt.conf.d/99modfarm "$SSL_CERT_FILE"; echo x > /etc/modfarm/ca.pem; echo y > /cache/y && echo cached`})
 	for _, want := range []string{
 		"https_proxy=http://proxy.example:3128\n", "HTTPS_PROXY=http://proxy.example:3128\n", "GOPROXY=https://goproxy.example\n",

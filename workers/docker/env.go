@@ -12,13 +12,14 @@ import (
 	"strings"
 
 	"github.com/moby/moby/api/types/mount"
+
+	"github.com/modfarm/modfarm/workers"
 )
 
-// Where containers see what the worker's owner gives them, and their caches.
+// Where containers see what the worker's owner gives them.
 const (
-	caPath    = "/etc/modfarm/ca.pem"
-	aptPath   = "/etc/apt/apt.conf.d/99modfarm"
-	cachePath = "/cache"
+	caPath  = "/etc/modfarm/ca.pem"
+	aptPath = "/etc/apt/apt.conf.d/99modfarm"
 )
 
 // BuildEnv is what builds are told about the world outside: how to reach package registries from this network.
@@ -89,6 +90,7 @@ func withSystem(own []byte) []byte {
 
 func (e BuildEnv) aptConf(proxy string) string {
 	var b strings.Builder
+	b.WriteString("APT::Keep-Downloaded-Packages \"true\";\nBinary::apt::APT::Keep-Downloaded-Packages \"true\";\n")
 	for _, scheme := range []string{"http", "https"} {
 		name := scheme + "_proxy"
 		v := cmpOr(e.Vars[name], e.Vars[strings.ToUpper(name)])
@@ -128,8 +130,11 @@ func (e BuildEnv) mounts(dir, apt string) []mount.Mount {
 func (e BuildEnv) environ(cached bool) []string {
 	vars := map[string]string{"HOME": "/root", "CI": "true", "DEBIAN_FRONTEND": "noninteractive", "GOTOOLCHAIN": "local"}
 	if cached {
-		vars["GOCACHE"], vars["GOMODCACHE"] = cachePath+"/go-build", cachePath+"/go-mod"
-		vars["PIP_CACHE_DIR"] = cachePath + "/pip"
+		for name, folder := range map[string]string{
+			"GOCACHE": "go-build", "GOMODCACHE": "go-mod", "PIP_CACHE_DIR": "pip", "CCACHE_DIR": "ccache",
+		} {
+			vars[name] = workers.CachePath + "/" + folder
+		}
 	}
 	if e.CABundle != "" {
 		for _, name := range []string{

@@ -88,10 +88,10 @@ func (r *Runner) hostConfig(room workers.Room, apt string) *container.HostConfig
 	limits := r.limits
 	yes := true
 	mounts := []mount.Mount{{Type: mount.TypeBind, Source: room.Folder, Target: workers.WorkspacePath}}
-	if room.Cache != "" {
+	if room.Cache.Key != "" {
 		mounts = append(mounts, mount.Mount{
-			Type: mount.TypeVolume, Source: cacheVolume(room.Cache), Target: cachePath,
-			VolumeOptions: &mount.VolumeOptions{Labels: map[string]string{labelCache: room.Cache, labelOwner: r.opts.Name}},
+			Type: mount.TypeVolume, Source: cacheVolume(room.Cache.Key), Target: workers.CachePath,
+			VolumeOptions: &mount.VolumeOptions{Labels: r.cacheLabels(room.Cache)},
 		})
 	}
 	mounts = append(mounts, r.opts.Env.mounts(r.envDir(), apt)...)

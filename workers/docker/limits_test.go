@@ -86,7 +86,7 @@ func TestDiskIsBoundedWithinTwoSeconds(t *testing.T) {
 				}
 				room := workers.Room{Folder: folder(t, work)}
 				if where == "/cache" {
-					room.Cache = "test-" + strings.ToLower(filepath.Base(t.Name()))
+					room.Cache.Key = "test-" + strings.ToLower(filepath.Base(t.Name()))
 				}
 				c := start(t, r, room)
 				run(t, c, workers.Command{Script: "echo a build that takes little goes on"})
@@ -117,8 +117,8 @@ func noContainers(t *testing.T, c workers.Container, room workers.Room) {
 	if err != nil || len(left) > 0 {
 		t.Errorf("containers left: %s, %v", left, err)
 	}
-	if room.Cache != "" {
-		if exec.Command("docker", "volume", "inspect", "modfarm-cache-"+room.Cache).Run() == nil {
+	if room.Cache.Key != "" {
+		if exec.Command("docker", "volume", "inspect", "modfarm-cache-"+room.Cache.Key).Run() == nil {
 			t.Error("the full cache is still there")
 		}
 	}

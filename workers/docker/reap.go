@@ -22,9 +22,11 @@ const (
 	labelLease   = "dev.modfarm.lease"
 	labelCache   = "dev.modfarm.cache"
 	labelOwner   = "dev.modfarm.owner" // the worker that made a cache; caches outlive workers
+	// Of a cache, for people.
+	labelModule   = "dev.modfarm.module"
+	labelPlatform = "dev.modfarm.platform"
+	labelScope    = "dev.modfarm.scope"
 )
-
-func cacheVolume(key string) string { return "modfarm-cache-" + safeName(key) }
 
 // Reap removes the containers that earlier processes of this worker left behind.
 func (r *Runner) Reap(ctx context.Context) error { return r.removeContainers(ctx) }

@@ -77,7 +77,7 @@ func (c *box) meter(ctx context.Context, ref string, room workers.Room) (meter, 
 		layer = g.Data["UpperDir"]
 	}
 	for _, m := range got.Container.Mounts {
-		if m.Destination == cachePath {
+		if m.Destination == workers.CachePath {
 			cache = m.Source
 		}
 	}
@@ -92,8 +92,8 @@ func (c *box) meter(ctx context.Context, ref string, room workers.Room) (meter, 
 	if layer != "" {
 		mounts = append(mounts, mount.Mount{Type: mount.TypeBind, Source: layer, Target: helperLayer})
 	}
-	if room.Cache != "" {
-		mounts = append(mounts, mount.Mount{Type: mount.TypeVolume, Source: cacheVolume(room.Cache), Target: helperCache})
+	if room.Cache.Key != "" {
+		mounts = append(mounts, mount.Mount{Type: mount.TypeVolume, Source: cacheVolume(room.Cache.Key), Target: helperCache})
 	}
 	labels := maps.Clone(got.Container.Config.Labels)
 	m, err := c.r.newHelperMeter(ctx, ref, room.Platform, c.id, labels, mounts)
@@ -155,7 +155,7 @@ func (c *box) endWatch(ctx context.Context) {
 // dropFullCache removes a cache that outgrew what a build may take, and one that did most to get its build stopped:
 // the next build would begin with it, and a module could fill the disk over many builds.
 func (c *box) dropFullCache(ctx context.Context) {
-	if c.watch == nil || c.cache == "" {
+	if c.watch == nil || c.cache.Key == "" {
 		return
 	}
 	select {
@@ -167,7 +167,7 @@ func (c *box) dropFullCache(ctx context.Context) {
 	if disk.last.wholeCache <= limit && (disk.last.sum() <= limit || disk.last.cache <= limit/2) {
 		return
 	}
-	_, err := c.r.engine.VolumeRemove(ctx, cacheVolume(c.cache), client.VolumeRemoveOptions{})
-	c.r.log().InfoContext(ctx, "a cache outgrew the disk limit of a build and is removed", "cache", c.cache,
+	_, err := c.r.engine.VolumeRemove(ctx, cacheVolume(c.cache.Key), client.VolumeRemoveOptions{})
+	c.r.log().InfoContext(ctx, "a cache outgrew the disk limit of a build and is removed", "cache", c.cache.Key,
 		"bytes", disk.last.wholeCache, "error", err) // another build may use it, and then it stays until that ends
 }

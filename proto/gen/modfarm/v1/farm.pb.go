@@ -590,6 +590,8 @@ type Build struct {
 	RequestedBy string                 `protobuf:"bytes,11,opt,name=requested_by,json=requestedBy,proto3" json:"requested_by,omitempty"`
 	CreatedAt   *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	EndedAt     *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
+	// It finds nothing of earlier builds and leaves nothing to later ones.
+	NoCache bool `protobuf:"varint,40,opt,name=no_cache,json=noCache,proto3" json:"no_cache,omitempty"`
 	// One per platform, sorted by platform.
 	Jobs          []*Job `protobuf:"bytes,13,rep,name=jobs,proto3" json:"jobs,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -715,6 +717,13 @@ func (x *Build) GetEndedAt() *timestamppb.Timestamp {
 		return x.EndedAt
 	}
 	return nil
+}
+
+func (x *Build) GetNoCache() bool {
+	if x != nil {
+		return x.NoCache
+	}
+	return false
 }
 
 func (x *Build) GetJobs() []*Job {
@@ -1563,7 +1572,7 @@ const file_modfarm_v1_farm_proto_rawDesc = "" +
 	"\bLogChunk\x12\x16\n" +
 	"\x06offset\x18\x01 \x01(\x03R\x06offset\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12\x12\n" +
-	"\x04data\x18\x03 \x01(\fR\x04data\"\xbb\x03\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\"\xd6\x03\n" +
 	"\x05Build\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12'\n" +
 	"\x0forganization_id\x18\x02 \x01(\tR\x0eorganizationId\x12\x1b\n" +
@@ -1579,7 +1588,8 @@ const file_modfarm_v1_farm_proto_rawDesc = "" +
 	"\frequested_by\x18\v \x01(\tR\vrequestedBy\x129\n" +
 	"\n" +
 	"created_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x125\n" +
-	"\bended_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12#\n" +
+	"\bended_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12\x19\n" +
+	"\bno_cache\x18( \x01(\bR\anoCache\x12#\n" +
 	"\x04jobs\x18\r \x03(\v2\x0f.modfarm.v1.JobR\x04jobs\"\xf0\x05\n" +
 	"\x03Job\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +

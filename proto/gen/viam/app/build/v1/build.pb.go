@@ -91,6 +91,8 @@ type StartBuildRequest struct {
 	Workdir       *string                `protobuf:"bytes,7,opt,name=workdir,proto3,oneof" json:"workdir,omitempty"`
 	Distro        *string                `protobuf:"bytes,8,opt,name=distro,proto3,oneof" json:"distro,omitempty"`
 	Builder       *string                `protobuf:"bytes,9,opt,name=builder,proto3,oneof" json:"builder,omitempty"`
+	// Ours: the build finds nothing of earlier ones and leaves nothing to later ones.
+	NoCache       bool `protobuf:"varint,40,opt,name=no_cache,json=noCache,proto3" json:"no_cache,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -186,6 +188,13 @@ func (x *StartBuildRequest) GetBuilder() string {
 		return *x.Builder
 	}
 	return ""
+}
+
+func (x *StartBuildRequest) GetNoCache() bool {
+	if x != nil {
+		return x.NoCache
+	}
+	return false
 }
 
 type StartBuildResponse struct {
@@ -1835,7 +1844,7 @@ var File_viam_app_build_v1_build_proto protoreflect.FileDescriptor
 
 const file_viam_app_build_v1_build_proto_rawDesc = "" +
 	"\n" +
-	"\x1dviam/app/build/v1/build.proto\x12\x11viam.app.build.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#viam/app/packages/v1/packages.proto\"\xcb\x02\n" +
+	"\x1dviam/app/build/v1/build.proto\x12\x11viam.app.build.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#viam/app/packages/v1/packages.proto\"\xe6\x02\n" +
 	"\x11StartBuildRequest\x12\x12\n" +
 	"\x04repo\x18\x01 \x01(\tR\x04repo\x12\x15\n" +
 	"\x03ref\x18\x02 \x01(\tH\x00R\x03ref\x88\x01\x01\x12\x1c\n" +
@@ -1845,7 +1854,8 @@ const file_viam_app_build_v1_build_proto_rawDesc = "" +
 	"\x05token\x18\x06 \x01(\tH\x01R\x05token\x88\x01\x01\x12\x1d\n" +
 	"\aworkdir\x18\a \x01(\tH\x02R\aworkdir\x88\x01\x01\x12\x1b\n" +
 	"\x06distro\x18\b \x01(\tH\x03R\x06distro\x88\x01\x01\x12\x1d\n" +
-	"\abuilder\x18\t \x01(\tH\x04R\abuilder\x88\x01\x01B\x06\n" +
+	"\abuilder\x18\t \x01(\tH\x04R\abuilder\x88\x01\x01\x12\x19\n" +
+	"\bno_cache\x18( \x01(\bR\anoCacheB\x06\n" +
 	"\x04_refB\b\n" +
 	"\x06_tokenB\n" +
 	"\n" +
