@@ -83,11 +83,11 @@ func (c *controlPlane) open(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("--blobs: %w", err)
 	}
-	c.accounts = &account.Accounts{Store: c.store, Secret: cfg.farmKey}
+	c.accounts = &account.Accounts{Store: c.store, Secret: cfg.farmKey, Log: cfg.log}
 	releases := &registry.Registry{Store: c.store, Blobs: blobs, Log: cfg.log}
 	c.farm = &farm.Farm{
 		Store: c.store, Modules: modules{releases}, Source: newRepositories(cfg.allowPrivate),
-		Uploads: releases, Publisher: releases, Sealer: cfg.farmKey.Sealer("checkout-token"), Bell: c.bell.Redis, Log: cfg.log,
+		Publisher: releases, Sealer: cfg.farmKey.Sealer("checkout-token"), Bell: c.bell.Redis, Log: cfg.log,
 	}
 	c.handler = api.New(api.Config{
 		Farm: c.farm, Registry: releases, Accounts: c.accounts, WorkerToken: cfg.workerToken,
@@ -101,6 +101,7 @@ func (c *controlPlane) open(ctx context.Context) (err error) {
 func (c *controlPlane) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.farm.Run(ctx) })
+	g.Go(func() error { return c.accounts.Run(ctx) })
 	g.Go(func() error { return c.serve(ctx) })
 	return g.Wait()
 }

@@ -8,14 +8,8 @@ package account
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"strings"
+	"log/slog"
 	"time"
-
-	"github.com/google/uuid"
-
-	"github.com/modfarm/modfarm/module"
 )
 
 // Org is an organization: the owner of modules, builds and keys.
@@ -50,19 +44,35 @@ type Key struct {
 	Name string
 	// Role bounds what the key may do.
 	Role Role
+	// Module is the name of the one module that the key is for; empty for all of
+	// its organization.
+	Module string
 	// Hash is HMAC-SHA-256 over id and secret, under a sub-key of the farm key.
 	Hash []byte
+	// OldHash is that of the secret before the last rotation, good until OldUntil.
+	OldHash  []byte
+	OldUntil time.Time
 	// CreatedAt is when the key was made, in UTC.
 	CreatedAt time.Time
+	// ExpiresAt is when the key ends; zero is never.
+	ExpiresAt time.Time
+	// RotatedAt is when the secret was last replaced; zero is never.
+	RotatedAt time.Time
+	// UsedAt is when the key was last used, to about a minute; zero is never.
+	UsedAt time.Time
 }
 
 // OrgStore keeps organizations. Errors wrap module.ErrNotFound and
 // module.ErrConflict (the namespace is taken).
 type OrgStore interface {
-	CreateOrg(ctx context.Context, org Org) error
+	// CreateOrg stores an organization with its first key.
+	CreateOrg(ctx context.Context, org Org, first Key) error
 	Org(ctx context.Context, id string) (Org, error)
 	OrgByNamespace(ctx context.Context, namespace string) (Org, error)
 	Orgs(ctx context.Context) ([]Org, error)
+	// SetNamespace gives an organization that has none its namespace, and returns
+	// it. One that has another already is module.ErrForbidden.
+	SetNamespace(ctx context.Context, orgID, namespace string) (Org, error)
 }
 
 // KeyStore keeps API keys. Errors wrap module.ErrNotFound.
@@ -72,7 +82,14 @@ type KeyStore interface {
 	// every client passes through it.
 	KeyOrg(ctx context.Context, keyID string) (Key, Org, error)
 	Keys(ctx context.Context, orgID string) ([]Key, error)
-	DeleteKey(ctx context.Context, orgID, keyID string) error
+	// RotateKey puts key.Hash, key.RotatedAt and key.OldUntil in place; the hash
+	// that was there becomes the old one.
+	RotateKey(ctx context.Context, key Key) error
+	// DeleteKey removes a key. The last owner's key that is good at a time is
+	// module.ErrConflict: nobody could make another one.
+	DeleteKey(ctx context.Context, orgID, keyID string, now time.Time) error
+	// UseKeys notes when keys were last used. Keys that are gone are left out.
+	UseKeys(ctx context.Context, used map[string]time.Time) error
 }
 
 // Founder makes the first organization and its key in one transaction.
@@ -81,6 +98,8 @@ type Founder interface {
 	// holds no organization, and reports true. Otherwise it changes nothing and
 	// returns the oldest organization and the fingerprint stored with it.
 	Found(ctx context.Context, org Org, key Key, fingerprint string) (Founding, error)
+	// FoundingOrg is the id of the organization that the farm was made with.
+	FoundingOrg(ctx context.Context) (string, error)
 }
 
 // Founding says what Found found or made.
@@ -103,34 +122,12 @@ type Accounts struct {
 	Store Store
 	// Secret is the farm key.
 	Secret FarmKey
+	// Log receives what no caller can be told; nil discards it.
+	Log *slog.Logger
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
-}
 
-// Principal is an authenticated caller.
-type Principal struct {
-	// KeyID is the API key that the caller logged in with.
-	KeyID string
-	// Org is the organization that the key acts for.
-	Org Org
-	// Role bounds what the caller may do.
-	Role Role
-
-	// hash ties a token to the key's present secret.
-	hash []byte
-}
-
-// May reports whether the caller's role includes role.
-func (p Principal) May(role Role) bool { return p.Role.Includes(role) }
-
-// Require returns nil when the caller's role includes role, and otherwise an
-// error that wraps module.ErrForbidden and names the role that is missing.
-func (p Principal) Require(role Role) error {
-	if p.May(role) {
-		return nil
-	}
-	return fmt.Errorf("%w: key %s has the role %q and this needs %q: use a key of that role, or ask an owner of %q for one",
-		module.ErrForbidden, p.KeyID, p.Role, role, p.Org.Name)
+	used uses
 }
 
 func (a *Accounts) now() time.Time {
@@ -138,82 +135,4 @@ func (a *Accounts) now() time.Time {
 		return a.Now().UTC().Truncate(time.Millisecond)
 	}
 	return time.Now().UTC().Truncate(time.Millisecond)
-}
-
-// CreateOrg makes an organization. namespace may be empty. Wrong names come
-// back as module.Faults, all at once; a namespace that another organization
-// holds, in any case, wraps module.ErrConflict.
-func (a *Accounts) CreateOrg(ctx context.Context, name, namespace string) (Org, error) {
-	org, err := a.newOrg(name, namespace)
-	if err != nil {
-		return Org{}, err
-	}
-	if err := a.Store.CreateOrg(ctx, org); err != nil {
-		return Org{}, namespaceTaken(err, namespace)
-	}
-	return org, nil
-}
-
-func namespaceTaken(err error, namespace string) error {
-	if errors.Is(err, module.ErrConflict) {
-		return fmt.Errorf("%w: the namespace %q belongs to another organization: choose another one", module.ErrConflict, namespace)
-	}
-	return fmt.Errorf("create organization: %w", err)
-}
-
-// CheckOrg says what is wrong with the name and namespace of an organization
-// that does not exist yet, all at once, as module.Faults; nil when nothing is.
-func CheckOrg(name, namespace string) error {
-	_, err := (&Accounts{}).newOrg(name, namespace)
-	return err
-}
-
-func (a *Accounts) newOrg(name, namespace string) (Org, error) {
-	name = strings.TrimSpace(name)
-	var faults module.Faults
-	faults = append(faults, checkOrgName(name)...)
-	faults = append(faults, checkNamespace(namespace)...)
-	if len(faults) > 0 {
-		return Org{}, faults
-	}
-	return Org{ID: uuid.NewString(), Name: name, Namespace: namespace, CreatedAt: a.now()}, nil
-}
-
-// Org returns the organization with this id, or an error that wraps
-// module.ErrNotFound.
-func (a *Accounts) Org(ctx context.Context, id string) (Org, error) {
-	if uuid.Validate(id) != nil {
-		return Org{}, fmt.Errorf("organization %q: %w", id, module.ErrNotFound)
-	}
-	org, err := a.Store.Org(ctx, id)
-	if err != nil {
-		return Org{}, fmt.Errorf("organization %q: %w", id, err)
-	}
-	return org, nil
-}
-
-// OrgByPrefix returns the organization that a module id's prefix names: its
-// public namespace or its id. Unknown ones wrap module.ErrNotFound.
-func (a *Accounts) OrgByPrefix(ctx context.Context, prefix string) (Org, error) {
-	if uuid.Validate(prefix) == nil {
-		return a.Org(ctx, prefix)
-	}
-	if prefix == "" || len(checkNamespace(prefix)) > 0 {
-		return Org{}, fmt.Errorf("namespace %q: %w", prefix, module.ErrNotFound)
-	}
-	org, err := a.Store.OrgByNamespace(ctx, prefix)
-	if err != nil {
-		return Org{}, fmt.Errorf("namespace %q: %w", prefix, err)
-	}
-	return org, nil
-}
-
-// Orgs lists every organization of the farm, oldest first. It is for the farm
-// itself; a caller sees the organization of its key only.
-func (a *Accounts) Orgs(ctx context.Context) ([]Org, error) {
-	orgs, err := a.Store.Orgs(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("list organizations: %w", err)
-	}
-	return orgs, nil
 }

@@ -44,7 +44,7 @@ func TestBootstrapHappensOnce(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := account.Principal{KeyID: id, Org: org, Role: account.RoleOwner}
+			want := account.Principal{KeyID: id, KeyName: "first key", Org: org, Role: account.RoleOwner}
 			if diff := cmp.Diff(want, p, cmpopts.IgnoreUnexported(account.Principal{})); diff != "" {
 				t.Errorf("principal of the first key (-want +got):\n%s", diff)
 			}
@@ -114,7 +114,7 @@ func TestAuthenticate(t *testing.T) {
 			t.Parallel()
 			a := newAccounts(t, servers.Open(t, dialect))
 			org, id, secret := bootstrap(t, a)
-			other, otherSecret, err := a.CreateKey(t.Context(), org.ID, "ci", account.RolePublisher)
+			other, otherSecret, err := a.CreateKey(t.Context(), org.ID, account.KeySpec{Name: "ci", Role: account.RolePublisher})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -156,7 +156,7 @@ func TestSecretsAreNotStored(t *testing.T) {
 			t.Parallel()
 			a := newAccounts(t, servers.Open(t, dialect))
 			org, _, _ := bootstrap(t, a)
-			key, secret, err := a.CreateKey(t.Context(), org.ID, "", account.RoleReader)
+			key, secret, err := a.CreateKey(t.Context(), org.ID, account.KeySpec{Role: account.RoleReader})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -189,7 +189,7 @@ func TestTokensLiveAsLongAsTheirKey(t *testing.T) {
 			t.Parallel()
 			a := newAccounts(t, servers.Open(t, dialect))
 			org, _, _ := bootstrap(t, a)
-			key, secret, err := a.CreateKey(t.Context(), org.ID, "machine", account.RoleMachine)
+			key, secret, err := a.CreateKey(t.Context(), org.ID, account.KeySpec{Name: "machine", Role: account.RoleMachine})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -312,7 +312,8 @@ func TestOrganizationNames(t *testing.T) {
 				"control characters": {"a\x00b", "", module.ErrInvalid, 1},
 			}
 			for name, tt := range tests {
-				org, err := a.CreateOrg(t.Context(), tt.name, tt.namespace)
+				made, err := a.CreateOrg(t.Context(), tt.name, tt.namespace)
+				org := made.Org
 				if !errors.Is(err, tt.want) || (tt.want == nil) != (org.ID != "") {
 					t.Errorf("%s: organization %q, error %v, want %v", name, org.ID, err, tt.want)
 				}
@@ -345,10 +346,10 @@ func TestOrgByPrefix(t *testing.T) {
 					t.Errorf("%q: %v, want ErrNotFound", prefix, err)
 				}
 			}
-			if _, _, err := a.CreateKey(t.Context(), uuid.NewString(), "k", account.RoleOwner); !errors.Is(err, module.ErrNotFound) {
+			if _, _, err := a.CreateKey(t.Context(), uuid.NewString(), account.KeySpec{Name: "k", Role: account.RoleOwner}); !errors.Is(err, module.ErrNotFound) {
 				t.Errorf("key for no organization: %v, want ErrNotFound", err)
 			}
-			if _, _, err := a.CreateKey(t.Context(), org.ID, "k", "king"); !errors.Is(err, module.ErrInvalid) {
+			if _, _, err := a.CreateKey(t.Context(), org.ID, account.KeySpec{Name: "k", Role: "king"}); !errors.Is(err, module.ErrInvalid) {
 				t.Errorf("key with an unknown role: %v, want ErrInvalid", err)
 			}
 		})

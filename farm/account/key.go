@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -32,7 +33,7 @@ func (a *Accounts) Bootstrap(ctx context.Context, orgName, namespace string) (or
 	if err != nil {
 		return Org{}, "", "", false, err
 	}
-	key, secret := a.newKey(org.ID, "first key", RoleOwner)
+	key, secret := a.newKey(org.ID, KeySpec{Name: "first key", Role: RoleOwner})
 	founding, err := a.Store.Found(ctx, org, key, a.Secret.Fingerprint())
 	if err != nil {
 		return Org{}, "", "", false, fmt.Errorf("make the first organization: %w", err)
@@ -48,24 +49,99 @@ func (a *Accounts) Bootstrap(ctx context.Context, orgName, namespace string) (or
 	return founding.Org, "", "", false, nil
 }
 
+// KeySpec says what a key is to be.
+type KeySpec struct {
+	// Name is shown in lists; empty becomes "key-<id>".
+	Name string
+	// Role bounds what the key may do.
+	Role Role
+	// Module is the name of the one module that the key is for, as the registry
+	// spells it; empty for all of the organization. An owner's key has none.
+	Module string
+	// Lifetime is how long the key is good; zero is for ever.
+	Lifetime time.Duration
+}
+
+// longestLifetime and longestGrace keep times in a range that every database and
+// client can say.
+const (
+	longestLifetime = 10 * 365 * 24 * time.Hour
+	longestGrace    = 90 * 24 * time.Hour
+)
+
+// check says what is wrong, all at once.
+func (s KeySpec) check() error {
+	var faults module.Faults
+	if _, err := ParseRole(string(s.Role)); err != nil {
+		faults = append(faults, module.Fault{Path: "role", Value: string(s.Role), Problem: "not a role", Advice: "use one of " + roleNames()})
+	}
+	if s.Module != "" && s.Role == RoleOwner {
+		faults = append(faults, module.Fault{
+			Path: "role", Value: string(s.Role), Problem: "an owner's key is for the whole organization",
+			Advice: "use publisher, reader or machine for one module",
+		})
+	}
+	if s.Lifetime < 0 || s.Lifetime > longestLifetime {
+		faults = append(faults, module.Fault{
+			Path: "lifetime", Value: s.Lifetime.String(), Problem: "not a time that a key can be good",
+			Advice: "use up to ten years, or nothing for a key that does not end",
+		})
+	}
+	if s.Name != "" {
+		faults = append(faults, checkLabel("name", s.Name, maxKeyName)...)
+	}
+	return faults.Err()
+}
+
 // CreateKey makes an API key for an organization and returns it with its
-// secret, which is nowhere kept and never shown again. An empty name becomes
-// "key-<id>". Errors wrap module.ErrInvalid and module.ErrNotFound.
-func (a *Accounts) CreateKey(ctx context.Context, orgID, name string, role Role) (Key, string, error) {
-	if _, err := ParseRole(string(role)); err != nil {
+// secret, which is nowhere kept and never shown again. Errors wrap
+// module.ErrInvalid and module.ErrNotFound.
+func (a *Accounts) CreateKey(ctx context.Context, orgID string, spec KeySpec) (Key, string, error) {
+	spec.Name = strings.TrimSpace(spec.Name)
+	if err := spec.check(); err != nil {
 		return Key{}, "", err
 	}
-	key, secret := a.newKey(orgID, name, role)
-	if key.Name == "" {
-		key.Name = "key-" + key.ID
-	}
-	if faults := checkLabel("key name", key.Name, maxKeyName); len(faults) > 0 {
-		return Key{}, "", faults
-	}
+	key, secret := a.newKey(orgID, spec)
 	if err := a.Store.CreateKey(ctx, key); err != nil {
 		return Key{}, "", fmt.Errorf("create key for organization %q: %w", orgID, err)
 	}
 	return key, secret, nil
+}
+
+// RotateKey gives a key a new secret and returns it. The old secret, and the logins
+// made with it, are good for grace more, or not at all with zero. A key of another
+// organization is not found; one that has expired wraps module.ErrConflict.
+func (a *Accounts) RotateKey(ctx context.Context, orgID, keyID string, grace time.Duration) (Key, string, error) {
+	if grace < 0 || grace > longestGrace {
+		return Key{}, "", module.Fault{Path: "grace", Value: grace.String(), Problem: "not a time that an old key can be good", Advice: "use up to 90 days"}
+	}
+	key, err := a.ownKey(ctx, orgID, keyID)
+	if err != nil {
+		return Key{}, "", fmt.Errorf("rotate key %q: %w", keyID, err)
+	}
+	now := a.now()
+	if key.expired(now) {
+		return Key{}, "", fmt.Errorf("%w: key %s expired on %s: make a new one", module.ErrConflict, key.ID, key.ExpiresAt.Format(time.DateTime))
+	}
+	secret := newSecret()
+	key.OldHash, key.OldUntil = key.Hash, now.Add(grace)
+	key.Hash, key.RotatedAt = a.Secret.mac(purposeAPIKey, key.ID, secret), now
+	if err := a.Store.RotateKey(ctx, key); err != nil {
+		return Key{}, "", fmt.Errorf("rotate key %q: %w", keyID, err)
+	}
+	return key, secret, nil
+}
+
+// ownKey is a key of an organization; those of others are not found.
+func (a *Accounts) ownKey(ctx context.Context, orgID, keyID string) (Key, error) {
+	if uuid.Validate(keyID) != nil {
+		return Key{}, module.ErrNotFound
+	}
+	key, _, err := a.Store.KeyOrg(ctx, keyID)
+	if err == nil && key.OrgID != orgID {
+		err = module.ErrNotFound
+	}
+	return key, err
 }
 
 // Keys lists an organization's keys, oldest first, without their secrets.
@@ -78,25 +154,51 @@ func (a *Accounts) Keys(ctx context.Context, orgID string) ([]Key, error) {
 }
 
 // DeleteKey revokes a key and with it every token that stands for it, at once.
-// A key of another organization is not found.
+// A key of another organization is not found; the last owner's key wraps
+// module.ErrConflict.
 func (a *Accounts) DeleteKey(ctx context.Context, orgID, keyID string) error {
 	if uuid.Validate(keyID) != nil {
 		return fmt.Errorf("delete key %q: %w", keyID, module.ErrNotFound)
 	}
-	if err := a.Store.DeleteKey(ctx, orgID, keyID); err != nil {
+	err := a.Store.DeleteKey(ctx, orgID, keyID, a.now())
+	if errors.Is(err, module.ErrConflict) {
+		return fmt.Errorf("%w: key %s is the last owner's key of the organization: make another one before", module.ErrConflict, keyID)
+	}
+	if err != nil {
 		return fmt.Errorf("delete key %q: %w", keyID, err)
 	}
 	return nil
 }
 
-func (a *Accounts) newKey(orgID, name string, role Role) (Key, string) {
-	random := make([]byte, secretBytes)
-	rand.Read(random) // never fails: crypto/rand ends the process instead
-	encoding := base32.StdEncoding.WithPadding(base32.NoPadding)
-	secret := secretPrefix + strings.ToLower(encoding.EncodeToString(random))
-	key := Key{ID: uuid.NewString(), OrgID: orgID, Name: strings.TrimSpace(name), Role: role, CreatedAt: a.now()}
+func (a *Accounts) newKey(orgID string, spec KeySpec) (Key, string) {
+	now := a.now()
+	key := Key{ID: uuid.NewString(), OrgID: orgID, Name: spec.Name, Role: spec.Role, Module: spec.Module, CreatedAt: now}
+	if key.Name == "" {
+		key.Name = "key-" + key.ID
+	}
+	if spec.Lifetime > 0 {
+		key.ExpiresAt = now.Add(spec.Lifetime)
+	}
+	secret := newSecret()
 	key.Hash = a.Secret.mac(purposeAPIKey, key.ID, secret)
 	return key, secret
+}
+
+func newSecret() string {
+	random := make([]byte, secretBytes)
+	rand.Read(random) // never fails: crypto/rand ends the process instead
+	return secretPrefix + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(random))
+}
+
+func (k Key) expired(now time.Time) bool { return !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt) }
+
+// hashes are those of the secrets that are good now: the present one, and the one
+// before it during a rotation's grace.
+func (k Key) hashes(now time.Time) [2][]byte {
+	if now.Before(k.OldUntil) {
+		return [2][]byte{k.Hash, k.OldHash}
+	}
+	return [2][]byte{k.Hash, nil}
 }
 
 // Authenticate tells who logs in with a key's id and secret. It costs one read
@@ -111,18 +213,32 @@ func (a *Accounts) Authenticate(ctx context.Context, keyID, secret string) (Prin
 	key, org, err := a.Store.KeyOrg(ctx, keyID)
 	switch {
 	case errors.Is(err, module.ErrNotFound):
-		key.Hash = make([]byte, len(hash)) // compare all the same
+		key = Key{} // compare all the same
 	case err != nil:
 		return Principal{}, fmt.Errorf("look up key: %w", err)
 	}
-	if !hmac.Equal(hash, key.Hash) {
-		return Principal{}, errBadKey()
-	}
-	return principal(key, org), nil
+	return a.admit(key, org, errBadKey(), func(known []byte) bool { return hmac.Equal(hash, known) })
 }
 
-func principal(key Key, org Org) Principal {
-	return Principal{KeyID: key.ID, Org: org, Role: key.Role, hash: key.Hash}
+// admit lets in whoever fits one of the key's hashes, unless the key has expired.
+// Both hashes are always tried, so that the time it takes tells nothing.
+func (a *Accounts) admit(key Key, org Org, refusal error, fits func(hash []byte) bool) (Principal, error) {
+	now := a.now()
+	var match []byte
+	for _, hash := range key.hashes(now) {
+		if fits(hash) && len(hash) > 0 {
+			match = hash
+		}
+	}
+	switch {
+	case match == nil:
+		return Principal{}, refusal
+	case key.expired(now):
+		return Principal{}, fmt.Errorf("%w: key %s expired on %s: ask an owner of %q for a new one",
+			module.ErrUnauthorized, key.ID, key.ExpiresAt.Format(time.RFC3339), org.Name)
+	}
+	a.used.note(key, now)
+	return Principal{KeyID: key.ID, KeyName: key.Name, Org: org, Role: key.Role, Module: key.Module, ExpiresAt: key.ExpiresAt, hash: match}, nil
 }
 
 func errBadKey() error {

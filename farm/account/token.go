@@ -30,7 +30,7 @@ func (a *Accounts) IssueToken(p Principal) string {
 }
 
 // VerifyToken tells who a token stands for. Forged tokens, and those whose key
-// was deleted, wrap module.ErrUnauthorized; a failing database does not.
+// was deleted, rotated or has expired, wrap module.ErrUnauthorized; a failing database does not.
 func (a *Accounts) VerifyToken(ctx context.Context, token string) (Principal, error) {
 	keyID, mac, ok := splitToken(token)
 	if !ok {
@@ -39,15 +39,13 @@ func (a *Accounts) VerifyToken(ctx context.Context, token string) (Principal, er
 	key, org, err := a.Store.KeyOrg(ctx, keyID)
 	switch {
 	case errors.Is(err, module.ErrNotFound):
-		key.Hash = nil
+		key = Key{}
 	case err != nil:
 		return Principal{}, fmt.Errorf("look up key: %w", err)
 	}
-	want := a.Secret.mac(purposeToken, keyID, string(key.Hash))
-	if !hmac.Equal(mac, want) || len(key.Hash) == 0 {
-		return Principal{}, errBadToken()
-	}
-	return principal(key, org), nil
+	return a.admit(key, org, errBadToken(), func(known []byte) bool {
+		return hmac.Equal(mac, a.Secret.mac(purposeToken, keyID, string(known)))
+	})
 }
 
 func splitToken(token string) (keyID string, mac []byte, ok bool) {

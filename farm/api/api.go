@@ -68,7 +68,6 @@ func New(cfg Config) http.Handler {
 	mux.Handle("GET "+wire.PathPackages+"{namespace}/{name}/{file}", s.endpoint(s.download))
 	mux.Handle("GET "+wire.PathResolve+"{namespace}/{name}", s.endpoint(s.getResolved))
 	mux.Handle("PUT "+wire.PathJobs+"{job}/archive", s.endpoint(s.putArchive))
-	mux.Handle("GET "+wire.PathJobs+"{job}/source", s.endpoint(s.getSource))
 	mux.Handle("/", s.endpoint(s.unknown))
 	return mux
 }
@@ -82,7 +81,7 @@ func (s *server) mountServices(mux *http.ServeMux) {
 		connect.WithRecover(recovered),
 	}
 	open := connect.WithHandlerOptions(common...)
-	users := connect.WithHandlerOptions(append(slices.Clip(common), connect.WithRequestGate(s.userGate))...)
+	users := connect.WithHandlerOptions(append(slices.Clip(common), connect.WithRequestGate(s.userGate), connect.WithInterceptors(scopeGate{s}))...)
 	workers := connect.WithHandlerOptions(append(slices.Clip(common), connect.WithRequestGate(s.workerGate))...)
 
 	mount := func(path string, h http.Handler) { mux.Handle(path, rememberOrigin(h)) }
@@ -90,6 +89,7 @@ func (s *server) mountServices(mux *http.ServeMux) {
 	mount(appv1connect.NewAppServiceHandler(appService{server: s}, users))
 	mount(packagesv1connect.NewPackageServiceHandler(packageService{server: s}, users))
 	mount(buildv1connect.NewBuildServiceHandler(buildService{server: s}, users))
+	mount(modfarmv1connect.NewAccountServiceHandler(accountService{s}, users))
 	mount(modfarmv1connect.NewFarmServiceHandler(farmService{s}, users))
 	mount(modfarmv1connect.NewRegistryServiceHandler(registryService{s}, users))
 	mount(modfarmv1connect.NewResolveServiceHandler(resolveService{s}, users))

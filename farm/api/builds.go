@@ -26,26 +26,20 @@ func (s buildService) StartBuild(ctx context.Context, req *buildv1.StartBuildReq
 	if err != nil {
 		return nil, err
 	}
-	sub, err := s.submission(ctx, p, req)
+	sub, err := submissionFrom(p, req)
 	if err != nil {
 		return nil, err
 	}
+	m, err := s.registry.OwnModule(ctx, p.Org.ID, sub.Module)
+	if err != nil {
+		return nil, err
+	}
+	sub.Module = m.ID()
 	build, err := s.farm.Submit(ctx, sub)
 	if err != nil {
 		return nil, err
 	}
 	return &buildv1.StartBuildResponse{BuildId: build.ID}, nil
-}
-
-// submission reads a request for a build of a module of the caller's.
-func (s *server) submission(ctx context.Context, p account.Principal, req *buildv1.StartBuildRequest) (farm.Submission, error) {
-	sub, err := submissionFrom(p, req)
-	if err != nil {
-		return sub, err
-	}
-	m, err := s.registry.OwnModule(ctx, p.Org.ID, sub.Module)
-	sub.Module = m.ID()
-	return sub, err
 }
 
 // submissionFrom reads a request; the farm checks what it means. What is present but empty is unset.
@@ -110,10 +104,10 @@ func (s buildService) ListJobs(ctx context.Context, req *buildv1.ListJobsRequest
 	return &buildv1.ListJobsResponse{Jobs: jobInfos(builds, limit)}, nil
 }
 
-// ownBuild returns a build of the caller's organization; those of others are not found.
+// ownBuild returns a build of the caller's organization that is in the scope of its key; others are not found.
 func (s *server) ownBuild(ctx context.Context, p account.Principal, id string) (farm.Build, error) {
 	build, err := s.farm.Build(ctx, id)
-	if err == nil && build.OrgID != p.Org.ID {
+	if err == nil && (build.OrgID != p.Org.ID || !p.Covers(build.Module)) {
 		err = fmt.Errorf("%w: no build has the id %q; list the builds to find the right one", module.ErrNotFound, id)
 	}
 	return build, err

@@ -17,11 +17,9 @@ import (
 // download serves an archive. Stock machines send HEAD twice and then GET, with a Range when part of it
 // is on their disk; all they need is known without reading the archive.
 func (s *server) download(w http.ResponseWriter, r *http.Request) error {
-	p, err := s.downloader(r)
+	id, _ := module.ParsePackageID(r.PathValue("namespace") + "/" + r.PathValue("name")) // what is no id is not found below
+	p, err := s.httpCaller(r, account.RoleMachine, id)
 	if err != nil {
-		return err
-	}
-	if err := p.Require(account.RoleMachine); err != nil {
 		return err
 	}
 	rel, err := s.downloadable(r, viewer(p))

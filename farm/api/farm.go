@@ -122,12 +122,8 @@ func (s farmService) FollowLog(ctx context.Context, req *modfarmv1.FollowLogRequ
 	if req.GetOffset() < 0 {
 		return module.Fault{Path: "offset", Value: fmt.Sprint(req.GetOffset()), Problem: "negative", Advice: "begin at 0"}
 	}
-	_, build, err := s.farm.Job(ctx, req.GetJobId())
-	if err != nil {
+	if err := s.ownJob(ctx, p, req.GetJobId()); err != nil {
 		return err
-	}
-	if build.OrgID != p.Org.ID {
-		return fmt.Errorf("%w: no job has the id %q; list the builds to find the right one", module.ErrNotFound, req.GetJobId())
 	}
 	line := &liveLine{stream: stream}
 	stop := line.keepAlive(ctx)

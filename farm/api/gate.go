@@ -67,8 +67,9 @@ func (s *server) checkWorker(h http.Header) error {
 	return fmt.Errorf("%w: the worker token is wrong; start the worker with the token that this farm was started with", module.ErrUnauthorized)
 }
 
-// downloader tells who downloads: by the headers of stock clients, or by a token.
-func (s *server) downloader(r *http.Request) (account.Principal, error) {
+// authenticated tells who makes an HTTP request: by the headers of stock clients, or by a token. Handlers ask
+// httpCaller instead, which holds the key to its role and scope.
+func (s *server) authenticated(r *http.Request) (account.Principal, error) {
 	if id := r.Header.Get(wire.HeaderKeyID); id != "" {
 		return s.accounts.Authenticate(r.Context(), id, r.Header.Get(wire.HeaderKey))
 	}
@@ -79,7 +80,20 @@ func (s *server) downloader(r *http.Request) (account.Principal, error) {
 	return s.bearer(r.Context(), r.Header)
 }
 
-// caller is who makes an RPC that passed userGate, when their role includes role.
+// httpCaller is who makes an HTTP request about a module, when their role includes role and their key's scope
+// holds the module.
+func (s *server) httpCaller(r *http.Request, role account.Role, id module.ID) (account.Principal, error) {
+	p, err := s.authenticated(r)
+	if err != nil {
+		return p, err
+	}
+	if err := p.Require(role); err != nil {
+		return p, err
+	}
+	return p, p.RequireModule(id)
+}
+
+// caller is who makes an RPC that passed userGate and scopeGate, when their role includes role.
 func caller(ctx context.Context, role account.Role) (account.Principal, error) {
 	p, ok := ctx.Value(principalKey{}).(account.Principal)
 	if !ok {

@@ -84,6 +84,9 @@ func (a appService) ListModules(ctx context.Context, req *appv1.ListModulesReque
 	}
 	res := &appv1.ListModulesResponse{}
 	for _, m := range modules {
+		if !p.Covers(m.ID()) {
+			continue
+		}
 		res.Modules = append(res.Modules, moduleTo(m.Module, m.Versions, m.Usage, req.GetIncludeMarkdownDocumentation()))
 	}
 	return res, nil

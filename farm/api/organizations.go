@@ -40,55 +40,6 @@ func (a appService) GetOrganization(ctx context.Context, req *appv1.GetOrganizat
 	return &appv1.GetOrganizationResponse{Organization: organization(p.Org)}, nil
 }
 
-// CreateKey makes an API key for the caller's organization.
-func (a appService) CreateKey(ctx context.Context, req *appv1.CreateKeyRequest) (*appv1.CreateKeyResponse, error) {
-	p, err := caller(ctx, account.RoleOwner)
-	if err != nil {
-		return nil, err
-	}
-	role, err := keyRole(p, req.GetAuthorizations())
-	if err != nil {
-		return nil, err
-	}
-	key, secret, err := a.accounts.CreateKey(ctx, p.Org.ID, req.GetName(), role)
-	if err != nil {
-		return nil, err
-	}
-	return &appv1.CreateKeyResponse{Id: key.ID, Key: secret}, nil
-}
-
-// keyRole is the role that a key's one authorization names.
-func keyRole(p account.Principal, auths []*appv1.Authorization) (account.Role, error) {
-	if len(auths) != 1 {
-		return "", module.Fault{Path: "authorizations", Problem: fmt.Sprintf("%d authorizations", len(auths)), Advice: "ask for exactly one"}
-	}
-	a := auths[0]
-	if a.GetResourceType() != "organization" {
-		return "", module.Fault{
-			Path: "authorizations[0].resource_type", Value: a.GetResourceType(),
-			Problem: "this farm has keys for organizations only", Advice: "make an organization key",
-		}
-	}
-	if err := ownOrg(p, a.GetResourceId()); err != nil {
-		return "", err
-	}
-	roles := map[string]account.Role{
-		"organization_owner":     account.RoleOwner,
-		"organization_publisher": account.RolePublisher,
-		"organization_operator":  account.RoleReader,
-		"organization_reader":    account.RoleReader,
-		"organization_machine":   account.RoleMachine,
-	}
-	role, ok := roles[a.GetAuthorizationId()]
-	if !ok {
-		return "", module.Fault{
-			Path: "authorizations[0].authorization_id", Value: a.GetAuthorizationId(), Problem: "not a role",
-			Advice: "use organization_owner, organization_publisher, organization_reader or organization_machine",
-		}
-	}
-	return role, nil
-}
-
 func ownOrg(p account.Principal, id string) error {
 	if id == p.Org.ID {
 		return nil

@@ -92,16 +92,13 @@ func (s *server) downloadURL(ctx context.Context, rel module.Release) string {
 // getResolved is Resolve for plain HTTP. Machines ask again and again, so the answer has an ETag over all
 // of it; it is made anew each time, so that nothing old is ever confirmed.
 func (s *server) getResolved(w http.ResponseWriter, r *http.Request) error {
-	p, err := s.downloader(r)
+	id, wrong := module.ParsePackageID(r.PathValue("namespace") + "/" + r.PathValue("name"))
+	p, err := s.httpCaller(r, account.RoleMachine, id)
 	if err != nil {
 		return err
 	}
-	if err := p.Require(account.RoleMachine); err != nil {
-		return err
-	}
-	id, err := module.ParsePackageID(r.PathValue("namespace") + "/" + r.PathValue("name"))
-	if err != nil {
-		return at("module", err)
+	if wrong != nil {
+		return at("module", wrong)
 	}
 	query, explain, err := resolveQuery(r.URL.RawQuery)
 	if err != nil {

@@ -93,7 +93,7 @@ func TestUnimplemented(t *testing.T) {
 	c := loggedIn(t, f, f.KeyID, f.Key)
 	for method, req := range map[string]proto.Message{
 		buildService + "LinkRepo":                   &buildv1.LinkRepoRequest{},
-		appService + "RotateKey":                    &appv1.RotateKeyRequest{},
+		appService + "GetFragment":                  &appv1.GetModuleRequest{},
 		appService + "GetRobotPart":                 &appv1.GetModuleRequest{},
 		"/viam.app.v1.RobotService/Log":             &appv1.GetModuleRequest{},
 		"/grpc.reflection.v1.ServerReflection/None": &appv1.GetModuleRequest{},

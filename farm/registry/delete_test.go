@@ -138,7 +138,7 @@ func TestInUse(t *testing.T) {
 		f.publish(t, v1)
 		f.publish(t, v2)
 		accounts := &account.Accounts{Store: f.store, Secret: account.NewFarmKey()}
-		truck, _, err := accounts.CreateKey(t.Context(), f.acme.ID, "truck-7", account.RoleMachine)
+		truck, _, err := accounts.CreateKey(t.Context(), f.acme.ID, account.KeySpec{Name: "truck-7", Role: account.RoleMachine})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -103,7 +103,6 @@ type Store interface {
 	ResolveStore
 	BlobStore
 	UploadStore
-	SourceStore
 	CollectStore
 }
 

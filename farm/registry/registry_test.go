@@ -43,12 +43,15 @@ func newFarm(t *testing.T, s *store.Store) *farm {
 	})
 	accounts := &account.Accounts{Store: s, Secret: account.NewFarmKey()}
 	f := &farm{Registry: &registry.Registry{Store: s, Blobs: folder}, store: s, dir: dir}
-	if f.acme, err = accounts.CreateOrg(t.Context(), "Acme", "acme"); err != nil {
+	acme, err := accounts.CreateOrg(t.Context(), "Acme", "acme")
+	if err != nil {
 		t.Fatal(err)
 	}
-	if f.plain, err = accounts.CreateOrg(t.Context(), "Plain", ""); err != nil {
+	plain, err := accounts.CreateOrg(t.Context(), "Plain", "")
+	if err != nil {
 		t.Fatal(err)
 	}
+	f.acme, f.plain = acme.Org, plain.Org
 	return f
 }
 

@@ -17,10 +17,11 @@ import (
 func market(t *testing.T, f *farm) (other account.Org) {
 	t.Helper()
 	accounts := &account.Accounts{Store: f.store, Secret: account.NewFarmKey()}
-	other, err := accounts.CreateOrg(t.Context(), "Other", "other")
+	made, err := accounts.CreateOrg(t.Context(), "Other", "other")
 	if err != nil {
 		t.Fatal(err)
 	}
+	other = made.Org
 	for _, m := range []struct {
 		org         account.Org
 		name        string

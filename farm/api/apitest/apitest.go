@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -43,8 +42,7 @@ type Farm struct {
 	// Log is everything that was logged, at debug level.
 	Log *Log
 
-	db    *store.Store
-	blobs string // the folder of the bytes
+	db *store.Store
 }
 
 // Start runs a farm whose organization has the namespace "acme".
@@ -70,6 +68,11 @@ func Start(tb testing.TB) *Farm {
 			tb.Errorf("run the farm: %v", err)
 		}
 	})
+	running.Go(func() {
+		if err := f.Accounts.Run(ctx); err != nil {
+			tb.Errorf("run the accounts: %v", err)
+		}
+	})
 	tb.Cleanup(func() {
 		_ = server.Close() // its connections are the test's own
 		cancel()
@@ -85,8 +88,7 @@ func (f *Farm) assemble(tb testing.TB, dir string) {
 	must(tb, err)
 	f.db = db
 	tb.Cleanup(func() { f.CloseStore(tb) })
-	f.blobs = filepath.Join(dir, "blobs")
-	blobs, err := registry.NewFolder(f.blobs)
+	blobs, err := registry.NewFolder(filepath.Join(dir, "blobs"))
 	must(tb, err)
 	log := slog.New(slog.NewJSONHandler(f.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	secret := account.NewFarmKey()
@@ -95,7 +97,7 @@ func (f *Farm) assemble(tb testing.TB, dir string) {
 	f.Org, f.KeyID, f.Key, _, err = f.Accounts.Bootstrap(ctx, "Acme", "acme")
 	must(tb, err)
 	f.Farm = &farm.Farm{
-		Store: db, Modules: modules{f.Registry}, Source: f.Source, Uploads: f.Registry, Publisher: f.Registry,
+		Store: db, Modules: modules{f.Registry}, Source: f.Source, Publisher: f.Registry,
 		Sealer: secret.Sealer("checkout-token"), Log: log,
 	}
 	f.Handler = api.New(api.Config{
@@ -109,34 +111,19 @@ func (f *Farm) CloseStore(tb testing.TB) {
 	must(tb, f.db.Close())
 }
 
-// NoBytes fails the test while bytes of any upload are left.
-func (f *Farm) NoBytes(tb testing.TB) {
-	tb.Helper()
-	Eventually(tb, "no bytes are left", func() bool {
-		left := 0
-		err := filepath.WalkDir(f.blobs, func(_ string, d fs.DirEntry, err error) error {
-			if err == nil && d.Type().IsRegular() {
-				left++
-			}
-			return nil // what is removed meanwhile is not left
-		})
-		return err == nil && left == 0
-	})
-}
-
 // AddOrg makes another organization and returns it with a key of the role.
 func (f *Farm) AddOrg(tb testing.TB, name, namespace string, role account.Role) (org account.Org, keyID, key string) {
 	tb.Helper()
-	org, err := f.Accounts.CreateOrg(tb.Context(), name, namespace)
+	made, err := f.Accounts.CreateOrg(tb.Context(), name, namespace)
 	must(tb, err)
-	keyID, key = f.AddKey(tb, org.ID, role)
-	return org, keyID, key
+	keyID, key = f.AddKey(tb, made.Org.ID, role)
+	return made.Org, keyID, key
 }
 
 // AddKey makes a key.
 func (f *Farm) AddKey(tb testing.TB, orgID string, role account.Role) (keyID, key string) {
 	tb.Helper()
-	k, secret, err := f.Accounts.CreateKey(tb.Context(), orgID, "", role)
+	k, secret, err := f.Accounts.CreateKey(tb.Context(), orgID, account.KeySpec{Role: role})
 	must(tb, err)
 	return k.ID, secret
 }
