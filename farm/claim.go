@@ -46,7 +46,10 @@ func (f *Farm) Claim(ctx context.Context, w Worker) (*Assignment, error) {
 			f.setIdle(w.Name, errors.Is(err, module.ErrNotFound))
 			return nil, nil
 		case errors.Is(err, errTooLarge):
-			want.Memory = max(1, w.MemoryFree) // zero would be no bound
+			if w.MemoryFree <= 0 {
+				return nil, nil
+			}
+			want.Memory = w.MemoryFree // what fits now, instead
 		case a != nil || err != nil:
 			f.setIdle(w.Name, false)
 			return a, err
@@ -150,7 +153,7 @@ func (f *Farm) claimNext(ctx context.Context, w Worker, want Want) (*Assignment,
 // fits says whether the worker has the memory for the job now.
 func (f *Farm) fits(j *JobRecord, w Worker, want Want) error {
 	switch {
-	case w.Memory == 0 || want.Memory > 0 && want.Memory < w.Memory || w.need(j.Job.Memory) <= w.MemoryFree:
+	case w.Memory == 0, want.Memory < w.Memory, w.need(j.Job.Memory) <= w.MemoryFree:
 		return nil
 	case f.now().Sub(j.Job.QueuedAt) >= memoryPatience:
 		return errReserved

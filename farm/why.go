@@ -136,8 +136,9 @@ func unready(r *Record) string {
 	return strings.Join(names, ", ")
 }
 
-// place finds a queued job's place. Its level is how many jobs its organization will have running when it starts;
-// whoever gets there before is before it.
+// place finds a queued job's place, as if nothing ended meanwhile. Its level is how many jobs its organization has
+// running when it starts: what others start on lower levels is before it. On its own level whoever got there first is,
+// which is who has more running now, and of equals who waits longer.
 func (f *Farm) place(ctx context.Context, j *JobRecord, w *Wait) error {
 	shares, err := f.Store.Line(ctx, j.Job.Platform)
 	if err != nil {
@@ -159,7 +160,7 @@ func (f *Farm) place(ctx context.Context, j *JobRecord, w *Wait) error {
 			continue
 		}
 		before := level - s.Running
-		if s.Served.Before(mine.Served) {
+		if s.Running > mine.Running || s.Running == mine.Running && s.Served.Before(mine.Served) {
 			before++
 		}
 		w.OthersAhead += min(s.Queued, max(0, before))
