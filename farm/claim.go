@@ -44,7 +44,7 @@ func (f *Farm) Claim(ctx context.Context, w Worker) (*Assignment, error) {
 		switch {
 		case errors.Is(err, module.ErrNotFound), errors.Is(err, errReserved):
 			f.setIdle(w.Name, errors.Is(err, module.ErrNotFound))
-			return nil, nil
+			return nil, f.passOn(ctx, w.Name, want.Offers)
 		case errors.Is(err, errTooLarge):
 			if w.MemoryFree <= 0 {
 				return nil, nil

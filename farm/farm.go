@@ -53,9 +53,11 @@ type Farm struct {
 	wake    chan struct{}
 
 	mu        sync.Mutex
-	workers   map[string]sighting // by worker name
-	resolving map[string]bool     // builds being resolved in this process
-	deaf      time.Time           // the bell failed: it is not tried again before
+	workers   map[string]sighting               // by worker name
+	resolving map[string]bool                   // builds being resolved in this process
+	deaf      time.Time                         // the bell failed: it is not tried again before
+	passed    map[module.Platform]time.Time     // when a ring was passed on from one worker to another
+	readers   map[string]map[chan struct{}]bool // who follows a log in this process, by job
 }
 
 // setup fills what zero values cannot say. The clock of "has the farm run for one full lease" starts here.
@@ -65,6 +67,8 @@ func (f *Farm) setup() {
 		f.wake = make(chan struct{}, 1)
 		f.workers = map[string]sighting{}
 		f.resolving = map[string]bool{}
+		f.passed = map[module.Platform]time.Time{}
+		f.readers = map[string]map[chan struct{}]bool{}
 	})
 }
 

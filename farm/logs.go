@@ -60,23 +60,28 @@ func (f *Farm) ReadLog(ctx context.Context, jobID string, offset int64, maxBytes
 }
 
 // FollowLog calls emit with the log from offset on, as it is written, and returns when the job ended and all was
-// emitted, when emit fails, or when ctx ends.
+// emitted, when emit fails, or when ctx ends. A reader holds no more of the log than one piece of about 256 KiB; one
+// that is slow reads later what the others read now.
 func (f *Farm) FollowLog(ctx context.Context, jobID string, offset int64, emit func(LogChunk) error) error {
+	f.setup()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	grown := f.watchLog(ctx, jobID)
+	grown, leave := f.watchLog(ctx, jobID)
+	defer leave()
 	ticker := time.NewTicker(followEvery)
 	defer ticker.Stop()
 	for {
-		// The state is read before the log: a log that is exhausted after the end of its job is complete.
-		j, _, err := f.Job(ctx, jobID)
+		// The state is read with the size, before the log: a log that is exhausted after its job's end is complete.
+		size, state, err := f.Store.LogEnd(ctx, jobID)
 		if err != nil {
-			return err
+			return describeMissing(err, "job", jobID)
 		}
-		if offset, err = f.emitLog(ctx, jobID, offset, emit); err != nil {
-			return err
+		if size > offset {
+			if offset, err = f.emitLog(ctx, jobID, offset, emit); err != nil {
+				return err
+			}
 		}
-		if j.State.Terminal() {
+		if state.Terminal() {
 			return nil
 		}
 		select {
@@ -104,15 +109,59 @@ func (f *Farm) emitLog(ctx context.Context, jobID string, offset int64, emit fun
 	}
 }
 
-// watchLog is the bell's channel, or one that never yields.
-func (f *Farm) watchLog(ctx context.Context, jobID string) <-chan struct{} {
-	if f.Bell == nil {
-		return nil
+// watchLog yields when a log grew: from this process at once, and from others by the bell. leave ends it.
+func (f *Farm) watchLog(ctx context.Context, jobID string) (grown <-chan struct{}, leave func()) {
+	here := make(chan struct{}, 1)
+	f.mu.Lock()
+	if f.readers[jobID] == nil {
+		f.readers[jobID] = map[chan struct{}]bool{}
 	}
+	f.readers[jobID][here] = true
+	f.mu.Unlock()
+	if f.Bell != nil {
+		go f.listenLog(ctx, jobID, here)
+	}
+	return here, func() {
+		f.mu.Lock()
+		delete(f.readers[jobID], here)
+		if len(f.readers[jobID]) == 0 {
+			delete(f.readers, jobID)
+		}
+		f.mu.Unlock()
+	}
+}
+
+// listenLog passes on what the bell tells of a log until ctx ends.
+func (f *Farm) listenLog(ctx context.Context, jobID string, here chan<- struct{}) {
 	grown, err := f.Bell.WatchLog(ctx, jobID)
 	if err != nil {
-		f.log().WarnContext(ctx, "log not watched, looking every second", "job", jobID, "error", err)
-		return nil
+		if ctx.Err() == nil {
+			f.log().WarnContext(ctx, "log not watched, looking every second", "job", jobID, "error", err)
+		}
+		return
 	}
-	return grown
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-grown:
+			wake(here)
+		}
+	}
+}
+
+// wakeReaders wakes who follows a log in this process.
+func (f *Farm) wakeReaders(jobID string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for here := range f.readers[jobID] {
+		wake(here)
+	}
+}
+
+func wake(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }

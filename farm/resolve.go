@@ -43,12 +43,7 @@ func (f *Farm) resolveLoop(ctx context.Context) {
 }
 
 // hurry wakes the resolver of this process.
-func (f *Farm) hurry() {
-	select {
-	case f.wake <- struct{}{}:
-	default:
-	}
-}
+func (f *Farm) hurry() { wake(f.wake) }
 
 // Resolve resolves the builds that are due now and returns when that is done. Run does it all the time.
 func (f *Farm) Resolve(ctx context.Context) error {

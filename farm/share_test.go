@@ -163,7 +163,7 @@ func TestKeptForNative(t *testing.T) {
 		w.submit(submission("", arm64))
 		claims(farm.Worker{Name: "crossing", Cross: []module.Platform{arm64}}, true)
 
-		b = w.submit(submission("", arm64))
+		w.submit(submission("", arm64))
 		if _, err := w.Claim(t.Context(), farm.Worker{Name: "native", Native: []module.Platform{arm64}, Draining: true}); err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package farm
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -74,6 +75,36 @@ func (f *Farm) holdBack(worker string, offers []Offer) []Offer {
 		}
 	}
 	return offers
+}
+
+// passOn rings for the jobs that were kept from a worker for one which has nothing to do: a ring wakes one worker, and
+// this one took it.
+func (f *Farm) passOn(ctx context.Context, worker string, offers []Offer) error {
+	now := f.now()
+	for _, o := range offers {
+		if o.HeldAfter.IsZero() {
+			continue
+		}
+		if idle, _ := f.nativeWorkers(o.Platform, worker, now); !idle || !f.mayPassOn(o.Platform, now) {
+			continue
+		}
+		if line, err := f.Store.Line(ctx, o.Platform); err != nil || len(line) == 0 {
+			return err
+		}
+		f.ring(ctx, []JobRef{{Platform: o.Platform}})
+	}
+	return nil
+}
+
+// mayPassOn bounds how often a ring is passed on: a worker that seems to be idle may be gone, and the ring come back.
+func (f *Farm) mayPassOn(p module.Platform, now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if now.Sub(f.passed[p]) < time.Second {
+		return false
+	}
+	f.passed[p] = now
+	return true
 }
 
 // nativeWorkers names the live workers other than this one that build the platform natively, and says whether one of

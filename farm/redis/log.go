@@ -25,7 +25,7 @@ func (l library) Printf(ctx context.Context, format string, v ...any) {
 
 // WithLog returns the same connection that says in log when Listen loses the server, and when it has it again.
 func (r *Redis) WithLog(log *slog.Logger) *Redis {
-	return &Redis{client: r.client, prefix: r.prefix, logger: log}
+	return &Redis{client: r.client, prefix: r.prefix, logger: log, watchers: r.watchers}
 }
 
 func (r *Redis) log() *slog.Logger {

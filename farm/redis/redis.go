@@ -38,9 +38,10 @@ const (
 
 // Redis is a connection to the server. It is safe for concurrent use.
 type Redis struct {
-	client *redis.Client
-	prefix string
-	logger *slog.Logger // nil for none
+	client   *redis.Client
+	prefix   string
+	logger   *slog.Logger // nil for none
+	watchers *watchers
 }
 
 // Open connects to a server by its URL, redis:// or rediss:// (TLS), and checks that it answers.
@@ -56,6 +57,7 @@ func Open(ctx context.Context, url string) (*Redis, error) {
 	options.ConnMaxLifetime = 30 * time.Minute
 	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	r := &Redis{client: redis.NewClient(options), prefix: defaultPrefix}
+	r.watchers = &watchers{client: r.client, by: map[string]*channel{}}
 	if err := r.Ping(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("%w: Redis at %s does not answer; check that it runs, and its user and password: %w",
 			module.ErrUnavailable, options.Addr, err), r.Close())
@@ -66,11 +68,11 @@ func Open(ctx context.Context, url string) (*Redis, error) {
 // WithPrefix returns the same connection with other key names, so that several farms can share one server. The
 // default is "modfarm:".
 func (r *Redis) WithPrefix(prefix string) *Redis {
-	return &Redis{client: r.client, prefix: prefix, logger: r.logger}
+	return &Redis{client: r.client, prefix: prefix, logger: r.logger, watchers: r.watchers}
 }
 
 // Close ends the connection, also for all that WithPrefix returned.
-func (r *Redis) Close() error { return r.client.Close() }
+func (r *Redis) Close() error { return errors.Join(r.watchers.close(), r.client.Close()) }
 
 // Ping says whether the server answers.
 func (r *Redis) Ping(ctx context.Context) error {
@@ -115,24 +117,6 @@ func (r *Redis) NotifyLog(ctx context.Context, jobID string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	return r.client.Publish(ctx, r.logs(jobID), "").Err()
-}
-
-// WatchLog implements farm.Bell. It uses a connection of its own until ctx ends.
-func (r *Redis) WatchLog(ctx context.Context, jobID string) (<-chan struct{}, error) {
-	messages, err := r.subscribe(ctx, r.logs(jobID))
-	if err != nil {
-		return nil, err
-	}
-	grown := make(chan struct{}, 1)
-	go func() {
-		for range messages {
-			select {
-			case grown <- struct{}{}:
-			default:
-			}
-		}
-	}()
-	return grown, nil
 }
 
 // Cancels calls fn with each job that should stop, until ctx ends; then it returns nil. A server that does not answer
