@@ -36,6 +36,10 @@ func (c *Client) Download(ctx context.Context, w io.Writer, p Package, progress 
 		return fmt.Errorf("%w: package %s %s has no digest or address; take it from Package", module.ErrInvalid, p.ID, p.Version)
 	}
 	d := &download{c: c, pkg: p, w: w, hash: sha256.New(), progress: progress}
+	return d.run(ctx)
+}
+
+func (d *download) run(ctx context.Context) error {
 	err := resume(ctx, func(ctx context.Context) (bool, error) {
 		before := d.done
 		err := d.once(ctx)
@@ -50,6 +54,7 @@ func (c *Client) Download(ctx context.Context, w io.Writer, p Package, progress 
 type download struct {
 	c        *Client
 	pkg      Package
+	lease    string // of the job whose source it is; empty for a package
 	w        io.Writer
 	hash     hash.Hash
 	done     int64
@@ -115,6 +120,9 @@ func (d *download) request(ctx, parent context.Context) (*http.Response, error) 
 			return nil, d.c.fromRPC(parent, err)
 		}
 	}
+	if d.lease != "" {
+		req.Header.Set(wire.HeaderLease, d.lease)
+	}
 	if d.done > 0 {
 		req.Header.Set("Range", "bytes="+strconv.FormatInt(d.done, 10)+"-")
 		if d.etag != "" {
@@ -169,6 +177,9 @@ func (c *Client) locate(s string) (target string, ours bool, err error) {
 	u, err := url.Parse(s)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") {
 		return "", false, fmt.Errorf("%w: the farm named %q as the address of a download; check its public URL", module.ErrInvalid, s)
+	}
+	if strings.HasPrefix(s, c.base.String()+wire.PathJobs) {
+		return s, true, nil
 	}
 	if i := strings.Index(u.EscapedPath(), wire.PathPackages); i >= 0 && u.RawQuery == "" {
 		return c.base.String() + u.EscapedPath()[i:], true, nil

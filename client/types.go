@@ -24,8 +24,9 @@ type Build struct {
 	Module module.ID `json:"module"`
 	// Version is zero when the build publishes nothing.
 	Version module.Version `json:"version"`
-	Repo    string         `json:"repo"`
-	Ref     string         `json:"ref"`
+	// Repo is empty for a build of uploaded source, see Uploaded.
+	Repo string `json:"repo"`
+	Ref  string `json:"ref"`
 	// Commit is the full id that Ref resolved to; empty until then.
 	Commit      string         `json:"commit,omitempty"`
 	Workdir     string         `json:"workdir"`
@@ -40,6 +41,10 @@ type Build struct {
 	// Jobs are sorted by platform.
 	Jobs []Job `json:"jobs"`
 }
+
+// Uploaded reports whether the build is of uploaded source: then there is no repository and no ref, and the
+// commit is the SHA-256 of the source archive.
+func (b Build) Uploaded() bool { return b.Repo == "" }
 
 // Done reports whether no job of the build can change any more.
 func (b Build) Done() bool {

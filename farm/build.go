@@ -16,7 +16,7 @@ type Build struct {
 	Module module.ID
 	// Version is what the archives are published as; the zero Version builds and publishes nothing.
 	Version module.Version
-	// Repo is the repository's URL, without credentials.
+	// Repo is the repository's URL, without credentials; empty for uploaded source, see Uploaded.
 	Repo string
 	// Ref is what was asked for: a tag, a branch or a commit.
 	Ref string
@@ -104,6 +104,8 @@ type Submission struct {
 	Module module.ID
 	// Version is what to publish as; zero builds and publishes nothing.
 	Version module.Version
+	// Source is the SHA-256 of source that was uploaded; then Repo, Ref and Token are empty.
+	Source string
 	// Repo is an http(s) URL without credentials.
 	Repo string
 	// Ref is a tag, a branch or a commit; empty is "main".

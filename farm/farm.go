@@ -37,6 +37,8 @@ type Farm struct {
 	Modules Modules
 	// Source reads repositories; required.
 	Source Source
+	// Uploads reads uploaded source; nil builds from repositories only.
+	Uploads Uploads
 	// Publisher keeps releases; required.
 	Publisher Publisher
 	// Sealer encrypts checkout tokens at rest; required.

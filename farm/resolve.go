@@ -129,19 +129,17 @@ func (f *Farm) readCommit(ctx context.Context, rec *Record) (resolved, error) {
 		}
 	}
 	manifestPath, settingsPath := path.Join(b.Workdir, "meta.json"), path.Join(b.Workdir, "modfarm.yaml")
-	readCtx, cancel := context.WithTimeout(ctx, sourceTimeout)
-	defer cancel()
-	files, err := f.Source.ReadFiles(readCtx, b.Repo, got.commit, token, []string{manifestPath, settingsPath})
+	files, err := f.readFiles(ctx, b, got.commit, token, []string{manifestPath, settingsPath})
 	if err != nil {
 		return resolved{}, err
 	}
 	if got.manifest, err = f.checkManifest(ctx, b, files, manifestPath); err != nil {
-		return resolved{}, at(err, got.commit)
+		return resolved{}, at(err, b, got.commit)
 	}
 	got.settings = module.DefaultSettings()
 	if data, ok := files[settingsPath]; ok {
 		if got.settings, err = module.ParseSettings(data); err != nil {
-			return resolved{}, at(refuse("%s: %v", settingsPath, err), got.commit)
+			return resolved{}, at(refuse("%s: %v", settingsPath, err), b, got.commit)
 		}
 	}
 	got.existing, err = f.releases(ctx, b)
@@ -252,7 +250,7 @@ func start(j *JobRecord, b Build, got resolved, now time.Time) error {
 // resolveFailed ends the resolving jobs, or plans another try when the cause may go away by itself.
 func (f *Farm) resolveFailed(ctx context.Context, rec *Record, cause error) error {
 	if errors.Is(cause, context.DeadlineExceeded) {
-		cause = fmt.Errorf("%s does not answer within %s; check that the farm can reach it: %w", rec.Build.Repo, sourceTimeout, cause)
+		cause = fmt.Errorf("%s was not read within %s; check that the farm can reach it: %w", rec.Build.from(), sourceTimeout, cause)
 	}
 	to, text := Failed, cause.Error()
 	switch {
@@ -322,9 +320,13 @@ func final(err error) bool {
 	return false
 }
 
-// at adds the commit that a fault was found in.
-func at(err error, commit string) error {
-	return fmt.Errorf("commit %s: %w", short(commit), err)
+// at adds the commit, or the uploaded source, that a fault was found in.
+func at(err error, b Build, commit string) error {
+	what := "commit"
+	if b.Uploaded() {
+		what = "uploaded source"
+	}
+	return fmt.Errorf("%s %s: %w", what, short(commit), err)
 }
 
 func short(commit string) string {

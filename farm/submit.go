@@ -31,7 +31,7 @@ var fullCommit = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 // module.ErrForbidden.
 func (f *Farm) Submit(ctx context.Context, s Submission) (Build, error) {
 	f.setup()
-	s, err := f.checkSubmission(ctx, s)
+	s, err := f.checkSubmission(ctx, s, checkOrigin(s))
 	if err != nil {
 		return Build{}, err
 	}
@@ -55,17 +55,11 @@ func (f *Farm) Submit(ctx context.Context, s Submission) (Build, error) {
 	return f.view(ctx, got)
 }
 
-// checkSubmission fills defaults and finds everything that is wrong.
-func (f *Farm) checkSubmission(ctx context.Context, s Submission) (Submission, error) {
-	faults := append(checkRepo(s.Repo), checkPlatforms(s.Platforms)...)
-	if s.Ref == "" {
+// checkSubmission fills defaults and finds everything that is wrong, beside the faults that were found already.
+func (f *Farm) checkSubmission(ctx context.Context, s Submission, faults module.Faults) (Submission, error) {
+	faults = append(faults, checkPlatforms(s.Platforms)...)
+	if s.Ref == "" && s.Source == "" {
 		s.Ref = "main"
-	}
-	if strings.HasPrefix(s.Ref, "-") || strings.ContainsAny(s.Ref, " \t\r\n\x00~^:?*[\\") || len(s.Ref) > 250 {
-		faults = append(faults, module.Fault{
-			Path: "ref", Value: s.Ref, Problem: "not a git ref",
-			Advice: "give a tag such as v0.1.0, a branch or a full commit",
-		})
 	}
 	dir := path.Clean("/" + s.Workdir)[1:]
 	if strings.Contains(s.Workdir, `\`) || path.IsAbs(s.Workdir) || strings.HasPrefix(path.Clean(s.Workdir), "..") {
@@ -133,6 +127,15 @@ func checkRepo(repo string) module.Faults {
 	return nil
 }
 
+func checkRef(ref string) module.Faults {
+	if !strings.HasPrefix(ref, "-") && !strings.ContainsAny(ref, " \t\r\n\x00~^:?*[\\") && len(ref) <= 250 {
+		return nil
+	}
+	return module.Faults{{
+		Path: "ref", Value: ref, Problem: "not a git ref", Advice: "give a tag such as v0.1.0, a branch or a full commit",
+	}}
+}
+
 func checkPlatforms(platforms []module.Platform) module.Faults {
 	if len(platforms) == 0 {
 		return module.Faults{{
@@ -178,6 +181,7 @@ func (f *Farm) newRecord(s Submission) (*Record, error) {
 		ID: uuid.NewString(), OrgID: s.OrgID, Module: s.Module, Version: s.Version, Repo: s.Repo, Ref: s.Ref,
 		Workdir: s.Workdir, Distro: s.Distro, Publish: module.PublishEach, RequestedBy: s.RequestedBy, CreatedAt: now, NoCache: s.NoCache,
 	}}
+	rec.Build.Commit = s.Source
 	if fullCommit.MatchString(s.Ref) {
 		rec.Build.Commit = s.Ref
 	}
@@ -191,7 +195,7 @@ func (f *Farm) newRecord(s Submission) (*Record, error) {
 	for _, p := range s.Platforms {
 		rec.Jobs = append(rec.Jobs, &JobRecord{OrgID: s.OrgID, Job: Job{
 			ID: uuid.NewString(), BuildID: rec.Build.ID, Platform: p, State: Resolving, CreatedAt: now,
-			Reason: fmt.Sprintf("looking up what %s is in %s", s.Ref, s.Repo),
+			Reason: "looking up what is in " + rec.Build.from(),
 		}})
 	}
 	return rec, nil
@@ -230,6 +234,9 @@ func (f *Farm) sameBuild(ctx context.Context, s Submission) (func([]*Record) str
 // currentCommit looks up what the ref means now, if a build of the version exists that it could be compared with.
 // known is false when there is none or the repository does not answer: then refs are compared.
 func (f *Farm) currentCommit(ctx context.Context, s Submission) (commit string, known bool, err error) {
+	if s.Source != "" {
+		return s.Source, true, nil
+	}
 	if fullCommit.MatchString(s.Ref) {
 		return s.Ref, true, nil
 	}

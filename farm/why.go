@@ -109,7 +109,7 @@ func (f *Farm) Explain(ctx context.Context, b Build) (Build, error) {
 func (f *Farm) explain(ctx context.Context, r *Record, j *Job, failed []FailedStrategy) error {
 	switch j.State {
 	case Resolving:
-		j.Wait = &Wait{Cause: WaitResolving, Until: "the repository says what " + r.Build.Ref + " is"}
+		j.Wait = &Wait{Cause: WaitResolving, Until: "it is known what is in " + r.Build.from()}
 	case Waiting:
 		j.Wait = &Wait{Cause: WaitPlatforms, Until: "these platforms are ready too: " + unready(r)}
 	case Publishing:

@@ -89,12 +89,7 @@ func (c checkout) open() (*os.Root, error) {
 func (j *job) fetch(ctx context.Context) (checkout, error) {
 	b := j.a.Build
 	j.step(stepFetch)
-	j.log.say("fetching %s at %s", b.Repo, b.Commit)
-	err := j.pool.Fetcher.Fetch(ctx, source.Repository{URL: b.Repo, Token: j.a.Token}, b.Commit, j.tree())
-	if err != nil {
-		return checkout{}, err
-	}
-	when, err := j.pool.Fetcher.CommitTime(ctx, j.tree())
+	when, err := j.fetchTree(ctx)
 	if err != nil {
 		return checkout{}, err
 	}
@@ -115,6 +110,20 @@ func (j *job) fetch(ctx context.Context) (checkout, error) {
 	return c, err
 }
 
+// fetchTree fills the tree and returns the time of what is in it.
+func (j *job) fetchTree(ctx context.Context) (time.Time, error) {
+	b := j.a.Build
+	if b.Uploaded() {
+		return j.unpackSource(ctx)
+	}
+	j.log.say("fetching %s at %s", b.Repo, b.Commit)
+	err := j.pool.Fetcher.Fetch(ctx, source.Repository{URL: b.Repo, Token: j.a.Token}, b.Commit, j.tree())
+	if err != nil {
+		return time.Time{}, err
+	}
+	return j.pool.Fetcher.CommitTime(ctx, j.tree())
+}
+
 // openWorkdir opens the module's folder; links in it cannot lead out of the checkout.
 func (j *job) openWorkdir() (*os.Root, error) {
 	tree, err := os.OpenRoot(j.tree())
@@ -125,7 +134,7 @@ func (j *job) openWorkdir() (*os.Root, error) {
 		defer tree.Close()
 		root, err := tree.OpenRoot(dir)
 		if err != nil {
-			return nil, failed("workdir %q is not a folder of the repository at %s; correct workdir", dir, j.a.Build.Commit)
+			return nil, failed("workdir %q is not a folder of the source at %s; correct workdir", dir, j.a.Build.Commit)
 		}
 		return root, nil
 	}

@@ -28,6 +28,7 @@ type fakeFarm struct {
 	waiting  []*client.Assignment
 	claims   int
 	isAway   bool
+	sources  map[string][]byte // uploaded, by digest
 	refusals int
 }
 
@@ -139,6 +140,20 @@ func (f *fakeFarm) AppendLog(_ context.Context, l client.LeaseRef, c client.LogC
 		next = int64(len(j.log))
 	})
 	return next, err
+}
+
+func (f *fakeFarm) GetSource(_ context.Context, l client.LeaseRef, digest string, w io.Writer) (err error) {
+	var source []byte
+	f.change(func() {
+		if _, err = f.held(l); err == nil && f.sources[digest] == nil {
+			err = fmt.Errorf("%w: the uploaded source is not kept any more; upload it again", module.ErrNotFound)
+		}
+		source = f.sources[digest]
+	})
+	if err == nil {
+		_, err = w.Write(source)
+	}
+	return err
 }
 
 func (f *fakeFarm) PutArchive(

@@ -20,6 +20,7 @@ type Jobs interface {
 type Leases interface {
 	Extend(ctx context.Context, l client.LeaseRef, p client.Progress) (client.Directive, error)
 	AppendLog(ctx context.Context, l client.LeaseRef, chunk client.LogChunk) (next int64, err error)
+	GetSource(ctx context.Context, l client.LeaseRef, sha256 string, w io.Writer) error
 	PutArchive(ctx context.Context, l client.LeaseRef, s module.Strategy, file io.ReadSeeker,
 		progress func(sent, total int64)) (client.Archive, error)
 	Finish(ctx context.Context, l client.LeaseRef, o client.Outcome) (client.Job, error)

@@ -87,7 +87,7 @@ func (c *controlPlane) open(ctx context.Context) (err error) {
 	releases := &registry.Registry{Store: c.store, Blobs: blobs, Log: cfg.log}
 	c.farm = &farm.Farm{
 		Store: c.store, Modules: modules{releases}, Source: newRepositories(cfg.allowPrivate),
-		Publisher: releases, Sealer: cfg.farmKey.Sealer("checkout-token"), Bell: c.bell.Redis, Log: cfg.log,
+		Uploads: releases, Publisher: releases, Sealer: cfg.farmKey.Sealer("checkout-token"), Bell: c.bell.Redis, Log: cfg.log,
 	}
 	c.handler = api.New(api.Config{
 		Farm: c.farm, Registry: releases, Accounts: c.accounts, WorkerToken: cfg.workerToken,

@@ -26,20 +26,26 @@ func (s buildService) StartBuild(ctx context.Context, req *buildv1.StartBuildReq
 	if err != nil {
 		return nil, err
 	}
-	sub, err := submissionFrom(p, req)
+	sub, err := s.submission(ctx, p, req)
 	if err != nil {
 		return nil, err
 	}
-	m, err := s.registry.OwnModule(ctx, p.Org.ID, sub.Module)
-	if err != nil {
-		return nil, err
-	}
-	sub.Module = m.ID()
 	build, err := s.farm.Submit(ctx, sub)
 	if err != nil {
 		return nil, err
 	}
 	return &buildv1.StartBuildResponse{BuildId: build.ID}, nil
+}
+
+// submission reads a request for a build of a module of the caller's.
+func (s *server) submission(ctx context.Context, p account.Principal, req *buildv1.StartBuildRequest) (farm.Submission, error) {
+	sub, err := submissionFrom(p, req)
+	if err != nil {
+		return sub, err
+	}
+	m, err := s.registry.OwnModule(ctx, p.Org.ID, sub.Module)
+	sub.Module = m.ID()
+	return sub, err
 }
 
 // submissionFrom reads a request; the farm checks what it means. What is present but empty is unset.

@@ -215,21 +215,21 @@ func TestKeyOfOneModuleStreams(t *testing.T) {
 		logs.Receive()
 		err = logs.Err()
 	}
-	wantRefused(t, "GetLogs", err)
+	wantOutOfScope(t, "GetLogs", err)
 	follow, err := modfarmv1connect.NewFarmServiceClient(http.DefaultClient, s.URL, s.asGadget).
 		FollowLog(ctx, &modfarmv1.FollowLogRequest{JobId: s.build.Jobs[0].ID})
 	if err == nil {
 		follow.Receive()
 		err = follow.Err()
 	}
-	wantRefused(t, "FollowLog", err)
+	wantOutOfScope(t, "FollowLog", err)
 	upload, err := appv1connect.NewAppServiceClient(http.DefaultClient, s.URL, s.asGadget, connect.WithGRPC()).UploadModuleFile(ctx)
 	if err == nil {
 		info := &appv1.ModuleFileInfo{ModuleId: "acme:widget", Version: "1.0.0", Platform: "linux/amd64"}
 		_ = upload.Send(&appv1.UploadModuleFileRequest{ModuleFile: &appv1.UploadModuleFileRequest_ModuleFileInfo{ModuleFileInfo: info}})
 		_, err = upload.CloseAndReceive()
 	}
-	wantRefused(t, "UploadModuleFile", err)
+	wantOutOfScope(t, "UploadModuleFile", err)
 
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/api/v1/packages/acme/widget/1.0.0-linux-amd64.tar.gz", nil)
 	if err != nil {
@@ -247,7 +247,7 @@ func TestKeyOfOneModuleStreams(t *testing.T) {
 	}
 }
 
-func wantRefused(t *testing.T, what string, err error) {
+func wantOutOfScope(t *testing.T, what string, err error) {
 	t.Helper()
 	if code := connect.CodeOf(err); err == nil || (code != connect.CodePermissionDenied && code != connect.CodeNotFound) {
 		t.Errorf("%s of another module: %v", what, err)

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"io"
 
 	"connectrpc.com/connect"
 
@@ -26,7 +25,15 @@ func (a appService) UploadModuleFile(ctx context.Context, stream *connect.Client
 	if err != nil {
 		return nil, err
 	}
-	body := &bodyReader{from: &uploadReader{stream: stream}}
+	body := &bodyReader{from: &messageReader{next: func() ([]byte, error) {
+		if err := next(stream); err != nil {
+			return nil, err
+		}
+		if stream.Msg().GetModuleFileInfo() != nil {
+			return nil, module.Fault{Path: "module_file_info", Problem: "sent twice", Advice: "send it as the first message only"}
+		}
+		return stream.Msg().GetFile(), nil
+	}}}
 	report, err := a.registry.Receive(ctx, body, archive.Expect{
 		Entrypoint: m.Metadata.Entrypoint, Platform: rel.Platform, FirstRun: m.Metadata.FirstRun,
 		LenientEntrypoint: true, // stock clients checked it, unless they were told not to
@@ -48,15 +55,12 @@ func (a appService) UploadModuleFile(ctx context.Context, stream *connect.Client
 // uploadTarget reads the first message and says what would be published, and whether it may.
 func (a appService) uploadTarget(ctx context.Context, p account.Principal, stream *connect.ClientStream[appv1.UploadModuleFileRequest]) (module.Release, registry.Module, error) {
 	var none registry.Module
-	if !stream.Receive() {
-		if err := stream.Err(); err != nil {
-			return module.Release{}, none, err
-		}
-		return module.Release{}, none, module.Fault{Path: "module_file_info", Problem: "missing", Advice: "send it as the first message"}
+	if err := expect(stream, "module_file_info", adviceFirst); err != nil {
+		return module.Release{}, none, err
 	}
 	info := stream.Msg().GetModuleFileInfo()
 	if info == nil {
-		return module.Release{}, none, module.Fault{Path: "module_file_info", Problem: "the first message is not this", Advice: "send it before the file"}
+		return module.Release{}, none, outOfOrder("module_file_info", adviceFirst)
 	}
 	rel, err := releaseFrom(info)
 	if err != nil {
@@ -96,29 +100,4 @@ func releaseFrom(info *appv1.ModuleFileInfo) (module.Release, error) {
 // fillFrom puts on a release what the inspection found.
 func fillFrom(rel *module.Release, r *archive.Report) {
 	rel.Size, rel.SHA256, rel.TarSHA256, rel.CRC32C, rel.Warnings = r.Size, r.SHA256, r.TarSHA256, r.CRC32C, r.Warnings
-}
-
-// uploadReader reads the file messages of an upload as one stream.
-type uploadReader struct {
-	stream *connect.ClientStream[appv1.UploadModuleFileRequest]
-	rest   []byte
-}
-
-// Read copies from the current message and receives the next when that is empty.
-func (u *uploadReader) Read(b []byte) (int, error) {
-	for len(u.rest) == 0 {
-		if !u.stream.Receive() {
-			if err := u.stream.Err(); err != nil {
-				return 0, err
-			}
-			return 0, io.EOF
-		}
-		if u.stream.Msg().GetModuleFileInfo() != nil {
-			return 0, module.Fault{Path: "module_file_info", Problem: "sent twice", Advice: "send it as the first message only"}
-		}
-		u.rest = u.stream.Msg().GetFile()
-	}
-	n := copy(b, u.rest)
-	u.rest = u.rest[n:]
-	return n, nil
 }

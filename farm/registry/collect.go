@@ -24,7 +24,8 @@ const (
 // CollectStore keeps what a collection of bytes needs to know.
 type CollectStore interface {
 	// HeldDigests returns the digests of archives that jobs which have not ended
-	// have staged.
+	// have staged, of uploaded source that builds which have not ended are of, and
+	// of source packages.
 	HeldDigests(ctx context.Context) ([]string, error)
 	// UnneededBlobs returns digests, at most limit and those received longest ago
 	// first, that no release names and that were last received before a time.
@@ -99,12 +100,15 @@ func (r *Registry) Collect(ctx context.Context) (Collected, error) {
 }
 
 func (r *Registry) collectBlobs(ctx context.Context, done *Collected) error {
+	now := r.now()
+	if err := r.Store.ForgetSourcePackages(ctx, now.Add(-packageAge)); err != nil {
+		return err
+	}
 	held, err := r.Store.HeldDigests(ctx)
 	if err != nil {
 		return err
 	}
-	now := r.now()
-	for _, digest := range held { // they are published later, some of them much later
+	for _, digest := range held { // they are published or built later, some of them much later
 		if _, err := r.Store.RenewBlob(ctx, digest, now); err != nil && !errors.Is(err, module.ErrNotFound) {
 			return err
 		}

@@ -103,6 +103,7 @@ type Store interface {
 	ResolveStore
 	BlobStore
 	UploadStore
+	SourceStore
 	CollectStore
 }
 

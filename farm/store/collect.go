@@ -11,7 +11,8 @@ import (
 	"github.com/modfarm/modfarm/module"
 )
 
-// HeldDigests returns the digests of archives that are staged by jobs which have not ended.
+// HeldDigests returns the digests of archives that are staged by jobs which have not ended, and of source that is or may
+// be built.
 func (s *Store) HeldDigests(ctx context.Context) ([]string, error) {
 	var digests []string
 	err := s.all(ctx, `SELECT release FROM jobs WHERE state IN ('resolving', 'running', 'publishing') AND release IS NOT NULL
@@ -27,6 +28,16 @@ func (s *Store) HeldDigests(ctx context.Context) ([]string, error) {
 		digests = append(digests, release.SHA256)
 		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	err = s.all(ctx, `SELECT commit_sha FROM builds WHERE repo = '' AND ended_at = 0 UNION SELECT sha256 FROM source_packages`, nil,
+		func(row scanner) error {
+			var digest string
+			err := row.Scan(&digest)
+			digests = append(digests, digest)
+			return err
+		})
 	return digests, err
 }
 

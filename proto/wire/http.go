@@ -31,7 +31,7 @@ const (
 	PathHealth = "/healthz"
 	// PathPackages is where all downloads are.
 	PathPackages = "/api/v1/packages/"
-	// PathJobs is where workers send archives.
+	// PathJobs is where workers get source and send archives.
 	PathJobs = "/api/v1/jobs/"
 	// ArchiveSuffix ends the name of every download.
 	ArchiveSuffix = ".tar.gz"
@@ -49,6 +49,11 @@ func DownloadPath(packageID, version string) string {
 // ArchivePath is where the archive of a job is PUT.
 func ArchivePath(jobID string) string {
 	return PathJobs + url.PathEscape(jobID) + "/archive"
+}
+
+// SourcePath is where the worker that holds a job gets the source that was uploaded for it.
+func SourcePath(jobID string) string {
+	return PathJobs + url.PathEscape(jobID) + "/source"
 }
 
 // Fault is one thing wrong with an input, as plain HTTP endpoints spell it in JSON.

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -42,7 +43,8 @@ type Farm struct {
 	// Log is everything that was logged, at debug level.
 	Log *Log
 
-	db *store.Store
+	db    *store.Store
+	blobs string // the folder of the bytes
 }
 
 // Start runs a farm whose organization has the namespace "acme".
@@ -88,7 +90,8 @@ func (f *Farm) assemble(tb testing.TB, dir string) {
 	must(tb, err)
 	f.db = db
 	tb.Cleanup(func() { f.CloseStore(tb) })
-	blobs, err := registry.NewFolder(filepath.Join(dir, "blobs"))
+	f.blobs = filepath.Join(dir, "blobs")
+	blobs, err := registry.NewFolder(f.blobs)
 	must(tb, err)
 	log := slog.New(slog.NewJSONHandler(f.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	secret := account.NewFarmKey()
@@ -97,7 +100,7 @@ func (f *Farm) assemble(tb testing.TB, dir string) {
 	f.Org, f.KeyID, f.Key, _, err = f.Accounts.Bootstrap(ctx, "Acme", "acme")
 	must(tb, err)
 	f.Farm = &farm.Farm{
-		Store: db, Modules: modules{f.Registry}, Source: f.Source, Publisher: f.Registry,
+		Store: db, Modules: modules{f.Registry}, Source: f.Source, Uploads: f.Registry, Publisher: f.Registry,
 		Sealer: secret.Sealer("checkout-token"), Log: log,
 	}
 	f.Handler = api.New(api.Config{
@@ -109,6 +112,21 @@ func (f *Farm) assemble(tb testing.TB, dir string) {
 func (f *Farm) CloseStore(tb testing.TB) {
 	tb.Helper()
 	must(tb, f.db.Close())
+}
+
+// NoBytes fails the test while bytes of any upload are left.
+func (f *Farm) NoBytes(tb testing.TB) {
+	tb.Helper()
+	Eventually(tb, "no bytes are left", func() bool {
+		left := 0
+		err := filepath.WalkDir(f.blobs, func(_ string, d fs.DirEntry, err error) error {
+			if err == nil && d.Type().IsRegular() {
+				left++
+			}
+			return nil // what is removed meanwhile is not left
+		})
+		return err == nil && left == 0
+	})
 }
 
 // AddOrg makes another organization and returns it with a key of the role.

@@ -1,0 +1,66 @@
+package farm
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/modfarm/modfarm/module"
+)
+
+// Uploads reads source that was uploaded instead of pushed to a repository. farm/registry implements it.
+type Uploads interface {
+	// ReadSource reads files of uploaded source by its SHA-256; absent ones are absent from the map. Source that is not
+	// stored, or not any more, is module.ErrNotFound.
+	ReadSource(ctx context.Context, sha256 string, paths []string) (map[string][]byte, error)
+}
+
+// Uploaded says that the build is of uploaded source and not of a repository: it has no Repo and no Ref, and its Commit
+// is the SHA-256 of the source archive.
+func (b Build) Uploaded() bool { return b.Repo == "" }
+
+// from names where the build comes from, within a sentence.
+func (b Build) from() string {
+	if b.Uploaded() {
+		return "the uploaded source"
+	}
+	return b.Ref + " in " + b.Repo
+}
+
+// moved says what contradicts a release of the same version that has another commit.
+func (b Build) moved() string {
+	if b.Uploaded() {
+		return fmt.Sprintf("this is the uploaded source %s", short(b.Commit))
+	}
+	return fmt.Sprintf("%s now means commit %s", b.Ref, short(b.Commit))
+}
+
+// Check says what Submit would find wrong with s, whatever it is built from: for callers that are about to receive the
+// source.
+func (f *Farm) Check(ctx context.Context, s Submission) error {
+	_, err := f.checkSubmission(ctx, s, nil)
+	return err
+}
+
+// checkOrigin finds what is wrong with where the source is.
+func checkOrigin(s Submission) module.Faults {
+	if s.Source == "" {
+		return append(checkRepo(s.Repo), checkRef(s.Ref)...)
+	}
+	if s.Repo != "" || s.Ref != "" || s.Token != "" || !fullCommit.MatchString(s.Source) {
+		return module.Faults{{Path: "source", Value: s.Source, Problem: "not uploaded source by itself", Advice: "give a repository or source, not both"}}
+	}
+	return nil
+}
+
+// readFiles reads files of the build's commit.
+func (f *Farm) readFiles(ctx context.Context, b Build, commit, token string, paths []string) (map[string][]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, sourceTimeout)
+	defer cancel()
+	switch {
+	case !b.Uploaded():
+		return f.Source.ReadFiles(ctx, b.Repo, commit, token, paths)
+	case f.Uploads == nil:
+		return nil, fmt.Errorf("%w: this farm keeps no uploaded source; build from a repository", module.ErrNotFound)
+	}
+	return f.Uploads.ReadSource(ctx, commit, paths)
+}
