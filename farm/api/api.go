@@ -67,8 +67,8 @@ func New(cfg Config) http.Handler {
 	mux.Handle("GET "+wire.PathHealth, s.endpoint(s.health))
 	mux.Handle("GET "+wire.PathPackages+"{namespace}/{name}/{file}", s.endpoint(s.download))
 	mux.Handle("GET "+wire.PathResolve+"{namespace}/{name}", s.endpoint(s.getResolved))
-	mux.Handle("PUT "+wire.PathJobs+"{job}/archive", s.endpoint(s.putArchive))
 	mux.Handle("GET "+wire.PathJobs+"{job}/source", s.endpoint(s.getSource))
+	s.mountUploads(mux)
 	mux.Handle("/", s.endpoint(s.unknown))
 	return mux
 }

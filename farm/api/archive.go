@@ -8,51 +8,33 @@ import (
 	"net/http"
 
 	"github.com/modfarm/modfarm/farm"
+	"github.com/modfarm/modfarm/farm/registry"
 	"github.com/modfarm/modfarm/module"
 	"github.com/modfarm/modfarm/module/archive"
 	"github.com/modfarm/modfarm/proto/wire"
 )
 
-// drainMost is how much of a refused archive is still read, in bytes: a worker that is cut off in the
-// middle of sending may never read why.
-const drainMost = 256 << 20
-
-// putArchive takes the archive of a job from the worker that holds it, inspects it while it streams
-// in, and stages it. The farm publishes it when the worker finishes.
-func (s *server) putArchive(w http.ResponseWriter, r *http.Request) error {
-	if err := s.checkWorker(r.Header); err != nil {
-		return err
-	}
-	ref := farm.LeaseRef{JobID: r.PathValue("job"), Token: r.Header.Get(wire.HeaderLease)}
-	strategy, err := module.ParseStrategy(r.Header.Get(wire.HeaderStrategy))
-	if err != nil {
-		return at(wire.HeaderStrategy, err)
-	}
+// leaseTarget is what the holder of a lease may upload: the archive of its job, which is staged. The farm
+// publishes it when the worker finishes.
+func (s *server) leaseTarget(r *http.Request, jobID string, strategy module.Strategy) (target, error) {
+	ref := farm.LeaseRef{JobID: jobID, Token: r.Header.Get(wire.HeaderLease)}
 	job, build, err := s.farm.Held(r.Context(), ref)
 	if err != nil {
-		return err
+		return target{}, err
 	}
 	rel, expect, err := expectedOf(job, build, strategy)
 	if err != nil {
-		return err
+		return target{}, err
 	}
-	body := &bodyReader{from: r.Body}
-	report, err := s.registry.Receive(r.Context(), body, expect)
-	if body.broken != nil {
-		return fmt.Errorf("%w: the archive broke off after %d bytes (%w); send it again", module.ErrUnavailable, body.n, body.broken)
-	}
+	m, err := s.registry.Module(r.Context(), registry.ForFarm(), rel.ID)
 	if err != nil {
-		_, _ = io.CopyN(io.Discard, body, drainMost) // best effort, see drainMost
-		return err
+		return target{}, err
 	}
-	fillFrom(&rel, report)
-	if err := s.farm.Stage(r.Context(), ref, rel); err != nil {
-		return err
-	}
-	return writeJSON(w, http.StatusOK, wire.Archive{
-		SHA256: report.SHA256, TarSHA256: report.TarSHA256, CRC32C: report.CRC32C,
-		Size: report.Size, TarSize: report.TarSize, Entries: report.Entries, Warnings: report.Warnings,
-	})
+	return target{
+		pending: registry.Pending{OrgID: m.OrgID, ModuleKey: m.Key, JobID: jobID, Release: rel},
+		expect:  expect,
+		keep:    func(rel module.Release) error { return s.farm.Stage(r.Context(), ref, rel) },
+	}, nil
 }
 
 // bodyReader remembers whether the sender broke off: what came is no archive then, but that is the

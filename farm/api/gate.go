@@ -118,6 +118,11 @@ func origin(r *http.Request) string {
 	return "http://" + r.Host
 }
 
+// addressOf is address for a plain HTTP request.
+func (s *server) addressOf(r *http.Request, path string) string {
+	return s.address(context.WithValue(r.Context(), originKey{}, origin(r)), path)
+}
+
 // address is the full address of a path of the farm, stable for callers that use one name for it.
 func (s *server) address(ctx context.Context, path string) string {
 	if s.publicURL != "" {

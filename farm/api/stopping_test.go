@@ -1,7 +1,9 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -75,13 +77,33 @@ func TestArchiveBreaksOff(t *testing.T) {
 	}
 	a := claim(t, worker)
 	file := bigArchive(t, 100_000)
+	job, err := json.Marshal(wire.NewUpload{
+		JobID: a.Job.ID, Strategy: string(a.Strategies[0]), Size: int64(len(file)), SHA256: strings.Repeat("0", 64),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var begun wire.Upload
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, f.URL+wire.PathUploads, bytes.NewReader(job))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+apitest.WorkerToken)
+	req.Header.Set(wire.HeaderLease, a.Lease.Token)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(json.NewDecoder(res.Body).Decode(&begun), res.Body.Close()); err != nil || begun.ID == "" {
+		t.Fatalf("begun %+v, %v", begun, err)
+	}
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", f.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
 	head := strings.Join([]string{
-		"PUT " + wire.ArchivePath(a.Job.ID) + " HTTP/1.1", "Host: " + f.Addr, "Authorization: Bearer " + apitest.WorkerToken,
+		"PUT " + wire.UploadPath(begun.ID) + " HTTP/1.1", "Host: " + f.Addr, "Authorization: Bearer " + apitest.WorkerToken,
 		wire.HeaderLease + ": " + a.Lease.Token, "Content-Length: " + strconv.Itoa(len(file)), "", "",
 	}, "\r\n")
 	if _, err := conn.Write(append([]byte(head), file[:50_000]...)); err != nil {
@@ -91,7 +113,7 @@ func TestArchiveBreaksOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := io.ReadAll(conn)
-	if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 503 ") || !strings.Contains(string(got), "send it again") {
+	if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 503 ") || !strings.Contains(string(got), "send the rest") {
 		t.Errorf("got %q, %v", got, err)
 	}
 }

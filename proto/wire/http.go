@@ -17,8 +17,10 @@ const (
 	HeaderKey   = "key"
 	// HeaderLease is the token of the lease that a worker sends an archive under.
 	HeaderLease = "Modfarm-Lease"
-	// HeaderStrategy is how the archive was built.
-	HeaderStrategy = "Modfarm-Strategy"
+	// HeaderOffset is where the bytes of a request go, and where an upload goes on.
+	HeaderOffset = "Upload-Offset"
+	// HeaderLength is the size that was announced for an upload.
+	HeaderLength = "Upload-Length"
 	// HeaderHash carries "crc32c=" and the base64 of the big-endian CRC-32C of a download.
 	HeaderHash = "X-Goog-Hash"
 	// HeaderSHA256 carries the hex SHA-256 of a download.
@@ -31,8 +33,10 @@ const (
 	PathHealth = "/healthz"
 	// PathPackages is where all downloads are.
 	PathPackages = "/api/v1/packages/"
-	// PathJobs is where workers get source and send archives.
+	// PathJobs is where workers get source.
 	PathJobs = "/api/v1/jobs/"
+	// PathUploads is where uploads are begun.
+	PathUploads = "/api/v1/uploads"
 	// ArchiveSuffix ends the name of every download.
 	ArchiveSuffix = ".tar.gz"
 )
@@ -46,10 +50,11 @@ func DownloadPath(packageID, version string) string {
 	return (&url.URL{Path: PathPackages + packageID + "/" + version + ArchiveSuffix}).EscapedPath()
 }
 
-// ArchivePath is where the archive of a job is PUT.
-func ArchivePath(jobID string) string {
-	return PathJobs + url.PathEscape(jobID) + "/archive"
-}
+// UploadPath is where the bytes of an upload are PUT, and what tells by HEAD where it goes on.
+func UploadPath(id string) string { return PathUploads + "/" + url.PathEscape(id) }
+
+// FinishPath is where an upload is finished.
+func FinishPath(id string) string { return UploadPath(id) + "/finish" }
 
 // SourcePath is where the worker that holds a job gets the source that was uploaded for it.
 func SourcePath(jobID string) string {
@@ -90,4 +95,36 @@ type Archive struct {
 	TarSize  int64    `json:"tar_size"`
 	Entries  int      `json:"entries"`
 	Warnings []string `json:"warnings,omitempty"`
+}
+
+// NewUpload is the JSON body that begins an upload: for a version of a module, or, from a worker that
+// holds its lease, for a job.
+type NewUpload struct {
+	ModuleID     string   `json:"module_id,omitempty"`
+	Version      string   `json:"version,omitempty"`
+	Platform     string   `json:"platform,omitempty"`
+	PlatformTags []string `json:"platform_tags,omitempty"`
+	// Force accepts an entrypoint that is missing or not executable.
+	Force bool   `json:"force,omitempty"`
+	JobID string `json:"job_id,omitempty"`
+	// Strategy is how the job's archive was built.
+	Strategy string `json:"strategy,omitempty"`
+	// Size is in bytes, SHA256 in hex. An archive of the same digest for the same purpose, whose
+	// upload was interrupted, goes on with it.
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
+}
+
+// Upload is the JSON body of answers about an upload.
+type Upload struct {
+	ID string `json:"id"`
+	// Offset is how many bytes are there, of Size.
+	Offset int64 `json:"offset"`
+	Size   int64 `json:"size"`
+	// Inspected is how many bytes were looked at, while a finish waits for that.
+	Inspected int64 `json:"inspected,omitempty"`
+	// Archive is what was found, once the upload is finished.
+	Archive *Archive `json:"archive,omitempty"`
+	// URL is where the archive can be downloaded.
+	URL string `json:"url,omitempty"`
 }

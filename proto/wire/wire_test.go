@@ -48,7 +48,7 @@ func TestPaths(t *testing.T) {
 	t.Parallel()
 	for got, want := range map[string]string{
 		wire.DownloadPath("acme/widget", "1.2.3+a.b-linux-amd64"): "/api/v1/packages/acme/widget/1.2.3+a.b-linux-amd64.tar.gz",
-		wire.ArchivePath("a/b"):                                   "/api/v1/jobs/a%2Fb/archive",
+		wire.FinishPath("a/b"): "/api/v1/uploads/a%2Fb/finish",
 	} {
 		if got != want {
 			t.Errorf("got %s, want %s", got, want)
