@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -32,10 +33,32 @@ var ErrCorrupt = errors.New("the download is corrupt")
 // where it was after the connection broke. progress, which may be nil, is told how many bytes were
 // written. After an error what w holds must not be used.
 func (c *Client) Download(ctx context.Context, w io.Writer, p Package, progress func(done, total int64)) error {
+	return c.download(ctx, w, nil, p, progress)
+}
+
+// ResumeDownload is Download into a file that holds the beginning of the package, or nothing: what is
+// there is read for the digest, and only the rest is fetched. After ErrCorrupt the file is empty, as it
+// held something else; after other errors it can be resumed again.
+func (c *Client) ResumeDownload(ctx context.Context, file *os.File, p Package, progress func(done, total int64)) error {
+	err := c.download(ctx, file, file, p, progress)
+	if errors.Is(err, ErrCorrupt) {
+		return errors.Join(err, file.Truncate(0))
+	}
+	return err
+}
+
+func (c *Client) download(ctx context.Context, w io.Writer, there io.Reader, p Package, progress func(done, total int64)) error {
 	if len(p.SHA256) != hex.EncodedLen(sha256.Size) || p.URL == "" {
 		return fmt.Errorf("%w: package %s %s has no digest or address; take it from Package", module.ErrInvalid, p.ID, p.Version)
 	}
 	d := &download{c: c, pkg: p, w: w, hash: sha256.New(), progress: progress}
+	if there != nil {
+		var err error
+		if d.done, err = io.Copy(d.hash, there); err != nil {
+			return fmt.Errorf("read what is downloaded already: %w", err)
+		}
+		d.etag = `"` + p.SHA256 + `"` // as the farm makes it: other bytes come whole
+	}
 	return d.run(ctx)
 }
 

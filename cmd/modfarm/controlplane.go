@@ -29,6 +29,7 @@ type controlConfig struct {
 	publicURL    string
 	tlsCert      string // empty: no TLS
 	tlsKey       string
+	bytes        byteFlags
 	allowPrivate bool
 	workerToken  string
 	farmKey      account.FarmKey
@@ -42,6 +43,7 @@ type controlPlane struct {
 	bell      bell
 	accounts  *account.Accounts
 	farm      *farm.Farm
+	releases  *registry.Registry
 	handler   http.Handler
 	listener  net.Listener
 	publicURL string
@@ -85,6 +87,10 @@ func (c *controlPlane) open(ctx context.Context) (err error) {
 	}
 	c.accounts = &account.Accounts{Store: c.store, Secret: cfg.farmKey, Log: cfg.log}
 	releases := &registry.Registry{Store: c.store, Blobs: blobs, Log: cfg.log}
+	if err := cfg.bytes.set(releases); err != nil {
+		return err
+	}
+	c.releases = releases
 	c.farm = &farm.Farm{
 		Store: c.store, Modules: modules{releases}, Source: newRepositories(cfg.allowPrivate),
 		Uploads: releases, Publisher: releases, Sealer: cfg.farmKey.Sealer("checkout-token"), Bell: c.bell.Redis, Log: cfg.log,
@@ -102,6 +108,7 @@ func (c *controlPlane) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.farm.Run(ctx) })
 	g.Go(func() error { return c.accounts.Run(ctx) })
+	g.Go(func() error { return c.releases.Run(ctx) })
 	g.Go(func() error { return c.serve(ctx) })
 	return g.Wait()
 }

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -14,11 +17,12 @@ import (
 	"github.com/modfarm/modfarm/module"
 )
 
-// downloadFlags say what to download, and where to.
+// downloadFlags say what to download, and where to. Those of the stock command line mean the same here.
 type downloadFlags struct {
-	farm             farmFlags
-	platform, output string
-	json             bool
+	farm                   farmFlags
+	id, version            string
+	platform, output, dest string
+	json                   bool
 }
 
 // downloaded is a download as --json prints it.
@@ -35,55 +39,132 @@ type downloaded struct {
 func newModuleDownload(lookup lookupFunc) *cobra.Command {
 	var f downloadFlags
 	cmd := &cobra.Command{
-		Use:   "download MODULE VERSION",
+		Use:   "download [MODULE [VERSION]]",
 		Short: "Download an archive and check its digest",
 		Long: `Download the archive of a version for a platform, this machine's by default, and
-check its digest. A file that is there is whole: nothing stays of a download that
-failed. With --output - the archive goes to standard output, and what is said to
-standard error; there the exit status alone tells whether it is whole.`,
-		Example: "  modfarm module download acme:widget 1.0.0 --platform linux/arm64",
-		Args:    exactArgs(2),
+check its digest. The module is MODULE, --id, or that of meta.json; the version is
+the newest released one unless VERSION or --version names another.
+
+With MODULE the file is NAME-VERSION-PLATFORM.tar.gz in this folder. Called as the
+stock command line is, or with --destination, it is
+VERSION-PLATFORM/NAMESPACE-NAME.tar.gz in that folder. With --output - the archive
+goes to standard output, and what is said to standard error; there the exit status
+alone tells whether it is whole.
+
+A file that is there is whole. What came before an interruption is kept beside it,
+and the same command goes on with it.`,
+		Example: `  modfarm module download acme:widget 1.0.0 --platform linux/arm64
+  modfarm module download --id acme:widget --version 1.0.0 --destination ./modules`,
+		Args: maximumArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := module.ParseID(args[0])
+			stock := len(args) == 0 || cmd.Flags().Changed("destination")
+			id, err := f.module(args)
 			if err != nil {
-				return usageError{err}
-			}
-			version, err := module.ParseTag(args[1])
-			if err != nil {
-				return usageError{err}
+				return err
 			}
 			p, err := module.ParsePlatform(f.platform)
 			if err != nil {
 				return usageError{fmt.Errorf("%s: %w", sourceOf(cmd.Flags(), "platform"), err)}
 			}
+			if len(args) == 2 {
+				f.version = args[1]
+			}
+			version, latest, err := parseVersionOrLatest(f.version)
+			if err != nil {
+				return err
+			}
 			c, err := f.farm.client(lookup)
 			if err != nil {
 				return err
+			}
+			if latest {
+				if version, err = latestFor(cmd.Context(), c, id, p); err != nil {
+					return err
+				}
 			}
 			pkg, err := c.Package(cmd.Context(), id, version, p)
 			if err != nil {
 				return err
 			}
 			got := downloaded{Module: id, Version: version, Platform: p, Size: pkg.Size, SHA256: pkg.SHA256}
-			return f.fetch(cmd, c, pkg, got)
+			return f.fetch(cmd, c, pkg, got, stock)
 		},
 		ValidArgsFunction: completeVersions(&f.farm, lookup),
 	}
 	f.farm.add(cmd.Flags())
+	cmd.Flags().StringVar(&f.id, "id", "", "the module, as MODULE (default that of meta.json)")
+	cmd.Flags().StringVar(&f.version, "version", "latest", "the version, as VERSION")
 	cmd.Flags().StringVar(&f.platform, "platform", module.HostPlatform().String(), "whose archive")
-	cmd.Flags().StringVarP(&f.output, "output", "o", "", "file or folder to write, or - for standard output (default NAME-VERSION-PLATFORM.tar.gz)")
+	cmd.Flags().StringVar(&f.dest, "destination", ".", "folder for VERSION-PLATFORM/NAMESPACE-NAME.tar.gz")
+	cmd.Flags().StringVarP(&f.output, "output", "o", "", "file or folder to write, or - for standard output, instead")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print file, size and digest as JSON")
 	return cmd
 }
 
+// module is what is downloaded: the argument, --id, or the module of this folder.
+func (f *downloadFlags) module(args []string) (module.ID, error) {
+	if len(args) > 0 {
+		f.id = args[0]
+	}
+	if f.id == "" {
+		manifest, err := readManifest("meta.json")
+		if err != nil {
+			return module.ID{}, usageError{fmt.Errorf("no module is named, and this folder is none's (%w): name it, as acme:widget", err)}
+		}
+		return manifest.ID, nil
+	}
+	id, err := module.ParseID(f.id)
+	if err != nil {
+		return id, usageError{err}
+	}
+	return id, nil
+}
+
+func parseVersionOrLatest(s string) (v module.Version, latest bool, err error) {
+	if s == "latest" {
+		return v, true, nil
+	}
+	if v, err = module.ParseTag(s); err != nil {
+		return v, false, usageError{err}
+	}
+	return v, false, nil
+}
+
+// latestFor is the newest version for a platform: a release, unless there are only pre-releases.
+func latestFor(ctx context.Context, c *client.Client, id module.ID, p module.Platform) (module.Version, error) {
+	info, err := c.Module(ctx, id)
+	if err != nil {
+		return module.Version{}, err
+	}
+	var newest module.Version
+	for _, v := range info.Versions { // they ascend
+		if slices.Contains(v.Platforms, p) && (newest.IsZero() || !v.Version.IsPrerelease() || newest.IsPrerelease()) {
+			newest = v.Version
+		}
+	}
+	if newest.IsZero() {
+		return newest, hinted(fmt.Errorf("%w: %s has no version for %s", module.ErrNotFound, id, p),
+			"see what it has with 'modfarm module versions %s'", id)
+	}
+	return newest, nil
+}
+
 // fetch writes the archive where it was asked for and says so.
-func (f *downloadFlags) fetch(cmd *cobra.Command, c *client.Client, pkg client.Package, got downloaded) error {
+func (f *downloadFlags) fetch(cmd *cobra.Command, c *client.Client, pkg client.Package, got downloaded, stock bool) error {
 	said := cmd.OutOrStdout()
 	var err error
-	if f.output == "-" {
+	switch {
+	case f.output == "-":
 		got.File, said = "-", cmd.ErrOrStderr()
 		err = c.Download(cmd.Context(), cmd.OutOrStdout(), pkg, nil)
-	} else {
+	case f.output == "" && stock:
+		got.File = filepath.Join(f.dest, got.Version.String()+"-"+got.Platform.Dashed(),
+			strings.ReplaceAll(got.Module.String(), ":", "-")+".tar.gz")
+		if err = os.MkdirAll(filepath.Dir(got.File), 0o755); err != nil {
+			return hinted(err, "choose another folder with --destination")
+		}
+		err = save(cmd, c, pkg, got.File)
+	default:
 		name := fmt.Sprintf("%s-%s-%s.tar.gz", got.Module.Name, got.Version, got.Platform.Dashed())
 		got.File = outputFile(f.output, name)
 		err = save(cmd, c, pkg, got.File)
@@ -109,26 +190,38 @@ func outputFile(output, name string) string {
 	return output
 }
 
-// save writes beside the file and renames: a file that is there is whole.
+// save writes beside the file and renames: a file that is there is whole. The name of what is beside it
+// has the digest, so that only the same archive goes on with it.
 func save(cmd *cobra.Command, c *client.Client, pkg client.Package, file string) error {
-	part, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".")
+	name := filepath.Join(filepath.Dir(file), "."+filepath.Base(file)+"."+pkg.SHA256[:12]+".part")
+	part, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return unwritable(file, err)
 	}
-	defer os.Remove(part.Name())
 	defer part.Close()
 	bar := newProgress(cmd.ErrOrStderr(), pkg.Size, "downloading")
-	if err := c.Download(cmd.Context(), part, pkg, bar.Set); err != nil {
-		return err
-	}
+	err = c.ResumeDownload(cmd.Context(), part, pkg, bar.Set)
 	bar.Finish()
-	if err := errors.Join(part.Chmod(0o644), part.Close()); err != nil {
+	if err != nil {
+		return leavePart(cmd.Context(), part, err)
+	}
+	if err := part.Close(); err != nil {
 		return unwritable(file, err)
 	}
-	if err := os.Rename(part.Name(), file); err != nil {
+	if err := os.Rename(name, file); err != nil {
 		return unwritable(file, err)
 	}
 	return nil
+}
+
+// leavePart keeps what came when there is hope that the rest will, and says so.
+func leavePart(ctx context.Context, part *os.File, err error) error {
+	info, serr := part.Stat()
+	hope := ctx.Err() != nil || errors.Is(err, module.ErrUnavailable)
+	if serr != nil || info.Size() == 0 || !hope {
+		return errors.Join(err, os.Remove(part.Name()))
+	}
+	return hinted(err, "run the same command again to go on behind the first %d bytes", info.Size())
 }
 
 // unwritable says in the user's own words what cannot be written, and the cure.

@@ -26,6 +26,7 @@ type controlFlags struct {
 	org, namespace           string
 	workerTokenFile          string
 	allowPrivateRepositories bool
+	bytes                    byteFlags
 	log                      logFlags
 }
 
@@ -42,6 +43,7 @@ func (f *controlFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.namespace, "namespace", "local", "its public namespace: what its module ids begin with")
 	flags.StringVar(&f.workerTokenFile, "worker-token-file", "", "file with the secret that workers show (default worker.token in --data, made at the first start)")
 	flags.BoolVar(&f.allowPrivateRepositories, "allow-private-repositories", false, "fetch repositories from private and link-local addresses, and over http")
+	f.bytes.add(flags)
 	f.log.add(flags)
 }
 
@@ -105,7 +107,7 @@ func (f *controlFlags) openLocked(ctx context.Context, lookup lookupFunc, log *s
 	}
 	return openControlPlane(ctx, controlConfig{
 		data: f.data, database: f.database, blobs: f.blobs, listen: f.listen, publicURL: f.publicURL,
-		tlsCert: f.tlsCert, tlsKey: f.tlsKey, allowPrivate: f.allowPrivateRepositories, workerToken: secrets.workerToken, farmKey: secrets.farmKey, log: log,
+		tlsCert: f.tlsCert, tlsKey: f.tlsKey, bytes: f.bytes, allowPrivate: f.allowPrivateRepositories, workerToken: secrets.workerToken, farmKey: secrets.farmKey, log: log,
 	}, bell)
 }
 

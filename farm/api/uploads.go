@@ -81,25 +81,16 @@ func (s *server) knows(r *http.Request) error {
 	if r.Header.Get(wire.HeaderLease) != "" {
 		return s.checkWorker(r.Header)
 	}
-	_, err := s.bearer(r.Context(), r.Header)
+	_, err := s.authenticated(r)
 	return err
 }
 
-// publisher is who may publish: a user with a key of the role.
-func (s *server) publisher(r *http.Request) (account.Principal, error) {
-	p, err := s.bearer(r.Context(), r.Header)
-	if err != nil {
-		return p, err
-	}
-	return p, p.Require(account.RolePublisher)
-}
-
 func (s *server) newModuleTarget(r *http.Request, n wire.NewUpload) (target, error) {
-	p, err := s.publisher(r)
+	rel, err := releaseFrom(&appv1.ModuleFileInfo{ModuleId: n.ModuleID, Version: n.Version, Platform: n.Platform, PlatformTags: n.PlatformTags})
 	if err != nil {
 		return target{}, err
 	}
-	rel, err := releaseFrom(&appv1.ModuleFileInfo{ModuleId: n.ModuleID, Version: n.Version, Platform: n.Platform, PlatformTags: n.PlatformTags})
+	p, err := s.httpCaller(r, account.RolePublisher, rel.ID)
 	if err != nil {
 		return target{}, err
 	}
@@ -148,20 +139,13 @@ func (s *server) uploadTarget(r *http.Request) (target, error) {
 		return target{}, err
 	}
 	var t target
-	if row.JobID != "" {
-		if r.Header.Get(wire.HeaderLease) == "" {
-			return target{}, unknownUpload(row.ID)
-		}
+	switch lease := r.Header.Get(wire.HeaderLease); {
+	case (row.JobID != "") != (lease != ""):
+		return target{}, unknownUpload(row.ID)
+	case lease != "":
 		t, err = s.leaseTarget(r, row.JobID, row.Release.Strategy)
-	} else {
-		var p account.Principal
-		if p, err = s.publisher(r); err != nil {
-			return target{}, err
-		}
-		if p.Org.ID != row.OrgID {
-			return target{}, unknownUpload(row.ID)
-		}
-		t, err = s.moduleTarget(r, p, row)
+	default:
+		t, err = s.ownTarget(r, row)
 	}
 	if err == nil && t.pending.ModuleKey != row.ModuleKey {
 		err = unknownUpload(row.ID)
@@ -170,6 +154,21 @@ func (s *server) uploadTarget(r *http.Request) (target, error) {
 	t.pending = row
 	t.pending.Release = rel
 	return t, err
+}
+
+// ownTarget is the target of an upload that the caller's organization began.
+func (s *server) ownTarget(r *http.Request, row registry.Pending) (target, error) {
+	p, err := s.authenticated(r)
+	if err != nil {
+		return target{}, err
+	}
+	if p.Org.ID != row.OrgID {
+		return target{}, unknownUpload(row.ID)
+	}
+	if p, err = s.httpCaller(r, account.RolePublisher, row.Release.ID); err != nil {
+		return target{}, err
+	}
+	return s.moduleTarget(r, p, row)
 }
 
 func unknownUpload(id string) error {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"runtime"
 	"time"
 
@@ -21,6 +22,10 @@ type PackOptions struct {
 	// ModTime becomes the time of every entry, in whole seconds: the time of the
 	// commit. The zero time becomes 1970.
 	ModTime time.Time
+	// Prefix is a folder that everything is put into, as "bin"; empty for none.
+	Prefix string
+	// Only is the one file to pack; empty for the whole folder.
+	Only string
 }
 
 const (
@@ -43,11 +48,15 @@ func Pack(ctx context.Context, w io.Writer, root *os.Root, opts PackOptions) err
 		return fmt.Errorf("pack: %w", err)
 	}
 	zip.ModTime = time.Unix(0, 0) // "no time" in the format; the zero Time is written as some day in 2042
-	p := &packer{root: root, tar: tar.NewWriter(zip), when: opts.ModTime.UTC().Truncate(time.Second)}
+	p := &packer{root: root, tar: tar.NewWriter(zip), when: opts.ModTime.UTC().Truncate(time.Second), prefix: opts.Prefix}
 	if opts.ModTime.IsZero() {
 		p.when = time.Unix(0, 0).UTC()
 	}
-	err = fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+	top := "."
+	if opts.Only != "" {
+		top = opts.Only
+	}
+	err = fs.WalkDir(root.FS(), top, func(name string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
@@ -75,16 +84,18 @@ type packer struct {
 	root *os.Root
 	tar  *tar.Writer
 	when time.Time
+	// prefix is the folder that everything is put into.
+	prefix string
 }
 
 // add writes one entry.
 func (p *packer) add(ctx context.Context, name string, mode fs.FileMode) error {
-	h := &tar.Header{Name: name, ModTime: p.when}
+	h := &tar.Header{Name: path.Join(p.prefix, name), ModTime: p.when}
 	switch mode {
 	case 0:
-		return p.file(ctx, h)
+		return p.file(ctx, name, h)
 	case fs.ModeDir:
-		h.Typeflag, h.Mode, h.Name = tar.TypeDir, 0o755, name+"/"
+		h.Typeflag, h.Mode, h.Name = tar.TypeDir, 0o755, h.Name+"/"
 	case fs.ModeSymlink:
 		target, err := p.root.Readlink(name)
 		if err != nil {
@@ -100,8 +111,8 @@ func (p *packer) add(ctx context.Context, name string, mode fs.FileMode) error {
 	return p.tar.WriteHeader(h)
 }
 
-func (p *packer) file(ctx context.Context, h *tar.Header) (err error) {
-	f, err := p.root.Open(h.Name)
+func (p *packer) file(ctx context.Context, name string, h *tar.Header) (err error) {
+	f, err := p.root.Open(name)
 	if err != nil {
 		return err
 	}
@@ -119,7 +130,7 @@ func (p *packer) file(ctx context.Context, h *tar.Header) (err error) {
 	}
 	n, err := io.Copy(p.tar, io.LimitReader(contextReader{ctx, f}, h.Size))
 	if err == nil && n < h.Size {
-		err = module.Fault{Path: h.Name, Problem: "became shorter while it was packed", Advice: "end what writes to it before the build ends"}
+		err = module.Fault{Path: name, Problem: "became shorter while it was packed", Advice: "end what writes to it before the build ends"}
 	}
 	return err
 }
