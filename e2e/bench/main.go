@@ -43,9 +43,13 @@ type measure interface {
 // least comes first.
 func measures() []measure {
 	sensor := &sensorBuilds{}
+	resolves := &resolving{}
 	return []measure{
 		idleMemory{},
 		idleCPU{},
+		resolveRate{resolves},
+		resolveTail{resolves},
+		resolveScale{resolves},
 		inspection{},
 		smallBuild{},
 		longBuild{sensor},

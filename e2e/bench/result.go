@@ -31,6 +31,14 @@ func percents() unit {
 	return unit{"percent of a core", func(v float64) string { return strconv.FormatFloat(v, 'f', 2, 64) + "%" }, 2}
 }
 
+func perSecond() unit {
+	return unit{"per second", func(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) + "/s" }, 0}
+}
+
+func milliseconds() unit {
+	return unit{"ms", func(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) + "ms" }, 1}
+}
+
 // result is what a measure found, and its goal.
 type result struct {
 	value, bound float64

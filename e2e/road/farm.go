@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -67,7 +68,7 @@ func startFarm(ctx context.Context, cfg Config, command string, env ...string) (
 	defer out.Close()
 	args := append([]string{command, "--data", dir, "--listen", addr, "--namespace", Namespace}, cfg.UpArgs...)
 	f.cmd = exec.Command(cfg.Modfarm, args...) //nolint:noctx // ended by Stop with SIGTERM, so that it can drain
-	f.cmd.Env = append(os.Environ(), env...)
+	f.cmd.Env = slices.Concat(os.Environ(), env, cfg.Env)
 	f.cmd.Stdout, f.cmd.Stderr = out, out
 	// A group of its own: Ctrl-C in the terminal reaches the road, which then
 	// stops the farm in order.

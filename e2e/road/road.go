@@ -52,6 +52,8 @@ type Config struct {
 	Out io.Writer
 	// UpArgs are further arguments for "modfarm up". Optional.
 	UpArgs []string
+	// Env is added to the farm's environment. Optional.
+	Env []string
 }
 
 // Artifact is one published archive that was downloaded, checked and started.

@@ -140,8 +140,11 @@ func (s *Store) KeyOrg(ctx context.Context, keyID string) (account.Key, account.
 	defer cancel()
 	var org account.Org
 	var created int64
-	row := s.read.QueryRowContext(ctx, s.q("SELECT "+keyColumns+", "+orgColumns+" FROM api_keys k JOIN orgs o ON o.id = k.org_id WHERE k.id = ?"), keyID)
-	key, err := scanKey(row, &org.ID, &org.Name, &org.Namespace, &created)
+	stmt, err := s.prepared(ctx, "SELECT "+keyColumns+", "+orgColumns+" FROM api_keys k JOIN orgs o ON o.id = k.org_id WHERE k.id = ?")
+	if err != nil {
+		return account.Key{}, account.Org{}, err
+	}
+	key, err := scanKey(stmt.QueryRowContext(ctx, keyID), &org.ID, &org.Name, &org.Namespace, &created)
 	if err != nil {
 		return account.Key{}, account.Org{}, mapError(err)
 	}

@@ -91,7 +91,9 @@ func connectSQLite(ctx context.Context, path string) (*Store, error) {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
 	write.SetMaxOpenConns(1)
-	read, err := sql.Open("sqlite", name+"&_pragma=query_only(1)")
+	// The inner pages of the largest indexes fit into the cache of each reading connection (8 MiB, used as needed): with
+	// two million releases SQLite's own 2 MiB make every lookup half as slow again.
+	read, err := sql.Open("sqlite", name+"&_pragma=query_only(1)&_pragma=cache_size(-8192)")
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), write.Close())
 	}
