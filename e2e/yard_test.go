@@ -53,6 +53,7 @@ func openYard(t *testing.T, upArgs ...string) *yard {
 	if y.farm, err = road.StartFarm(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { removeCaches(t, y.worker) }) // after the next line
 	t.Cleanup(func() {
 		if err := y.farm.Stop(); err != nil {
 			t.Error(err)

@@ -107,6 +107,9 @@ func (j *job) fetch(ctx context.Context) (checkout, error) {
 	if c.manifest == nil {
 		c.manifest, err = readManifest(root.FS())
 	}
+	if err == nil && j.a.Settings == nil {
+		c.settings, err = readSettings(root.FS())
+	}
 	return c, err
 }
 
@@ -147,6 +150,18 @@ func readManifest(fsys fs.FS) (*module.Manifest, error) {
 		return nil, failed("meta.json is missing in the module's folder; add it, or correct workdir")
 	}
 	return module.ParseManifest(data)
+}
+
+// readSettings reads modfarm.yaml, which need not be there.
+func readSettings(fsys fs.FS) (*module.Settings, error) {
+	data, err := readSmall(fsys, "modfarm.yaml")
+	if errors.Is(err, fs.ErrNotExist) {
+		return module.DefaultSettings(), nil
+	}
+	if err != nil {
+		return nil, failed("modfarm.yaml cannot be read: %s; let it be an ordinary file of at most %d bytes", plain(err), maxScript)
+	}
+	return module.ParseSettings(data)
 }
 
 // fetchAgain starts with a clean tree: a build leaves things behind that another strategy must not find.

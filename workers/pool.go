@@ -58,6 +58,8 @@ type Pool struct {
 	Grace time.Duration
 	// Poll is how often the pool asks without being woken; zero means DefaultPoll.
 	Poll time.Duration
+	// Failed is called when a script of a module failed, while its container is still there; nil for not.
+	Failed func(ctx context.Context, box Container, c Command)
 	// TrialTime is how long an entrypoint has to live to pass its trial; zero means a second, or three under emulation.
 	TrialTime time.Duration
 	// Secrets are masked in every log, beside the checkout token.

@@ -38,6 +38,19 @@ type Container interface {
 	Close(ctx context.Context) error
 }
 
+// Shell is what a Container may be for people who look into it.
+type Shell interface {
+	// Shell runs an interactive shell where and as the command would run, until it ends.
+	Shell(ctx context.Context, c Command, t Terminal) error
+}
+
+// Terminal is a person's.
+type Terminal struct {
+	In            io.Reader
+	Out           io.Writer
+	Height, Width uint
+}
+
 // Room says what container a job needs. None of it is chosen by a module, except through checked values.
 type Room struct {
 	// Platform is what the container itself runs.

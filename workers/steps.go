@@ -75,7 +75,8 @@ func (j *job) runStep(ctx context.Context, box Container, s step, p plan, c chec
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	j.log.whenFull(func(e *Exceeded) { stop(stopped(s, e)) })
-	exit, err := box.Run(ctx, Command{Script: j.runnable(s.script, c), Dir: c.inside, Env: s.env, Network: s.network, Output: j.log})
+	command := Command{Script: j.runnable(s.script, c), Dir: c.inside, Env: s.env, Network: s.network, Output: j.log}
+	exit, err := box.Run(ctx, command)
 	if e, ok := errors.AsType[*Exceeded](err); ok {
 		return stopped(s, e)
 	}
@@ -90,6 +91,9 @@ func (j *job) runStep(ctx context.Context, box Container, s step, p plan, c chec
 		if because, yes := crossTrouble(j.a.Job.Platform, output); yes {
 			return &uncrossable{because}
 		}
+	}
+	if j.pool.Failed != nil {
+		j.pool.Failed(ctx, box, command)
 	}
 	return j.explain(s, exit, output, c)
 }

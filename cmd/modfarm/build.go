@@ -18,7 +18,7 @@ import (
 
 func newBuild(lookup lookupFunc) *cobra.Command {
 	cmd := &cobra.Command{Use: "build", Short: "Start builds, watch and cancel them"}
-	cmd.AddCommand(newBuildStart(lookup), newBuildList(lookup), newBuildLogs(lookup), newBuildCancel(lookup))
+	cmd.AddCommand(newBuildStart(lookup), newBuildList(lookup), newBuildLogs(lookup), newBuildCancel(lookup), newBuildLocal(lookup), newBuildReproduce(lookup))
 	return cmd
 }
 
