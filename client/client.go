@@ -50,6 +50,7 @@ type Client struct {
 	pkg     packagesv1connect.PackageServiceClient
 	builds  buildv1connect.BuildServiceClient
 	farm    modfarmv1connect.FarmServiceClient
+	reg     modfarmv1connect.RegistryServiceClient
 	workers modfarmv1connect.WorkerServiceClient
 }
 
@@ -85,6 +86,7 @@ func New(cfg Config) (*Client, error) {
 		pkg:     packagesv1connect.NewPackageServiceClient(cfg.HTTP, u, opts...),
 		builds:  buildv1connect.NewBuildServiceClient(cfg.HTTP, u, opts...),
 		farm:    modfarmv1connect.NewFarmServiceClient(cfg.HTTP, u, opts...),
+		reg:     modfarmv1connect.NewRegistryServiceClient(cfg.HTTP, u, opts...),
 		workers: modfarmv1connect.NewWorkerServiceClient(cfg.HTTP, u, opts...),
 	}, nil
 }

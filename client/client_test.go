@@ -146,15 +146,19 @@ func TestRoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if all, err := w.user.Modules(t.Context()); err != nil || len(all) != 1 || !cmp.Equal(all[0], info, versionsEqual()) {
+	if all, err := w.user.Modules(t.Context()); err != nil || len(all) != 1 || all[0].ID != w.id || all[0].Latest() != w.version {
 		t.Errorf("modules %+v, %v", all, err)
 	}
 	if published := info.Versions[0].PublishedAt; time.Since(published).Abs() > time.Minute {
 		t.Errorf("published at %s", published)
 	}
-	info.OrgID, info.Versions[0].PublishedAt = "", time.Time{}
+	if info.CreatedAt.IsZero() || info.UpdatedAt.Before(info.CreatedAt) {
+		t.Errorf("created at %s, updated at %s", info.CreatedAt, info.UpdatedAt)
+	}
+	info.OrgID, info.Versions[0].PublishedAt, info.CreatedAt, info.UpdatedAt = "", time.Time{}, time.Time{}, time.Time{}
 	want := client.ModuleInfo{
 		ID: w.id, Visibility: module.VisibilityPrivate, URL: repo, Description: "a widget", Entrypoint: "run.sh",
+		Models:   []client.ModelInfo{{API: "rdk:component:sensor", Model: "acme:weather:indoor", Description: "reads the air"}},
 		Versions: []client.VersionInfo{{Version: w.version, Entrypoint: "run.sh", Platforms: []module.Platform{amd64}}},
 	}
 	if diff := cmp.Diff(want, info, versionsEqual()); diff != "" {

@@ -53,50 +53,6 @@ func (c *Client) UpdateModule(ctx context.Context, m *module.Manifest, docs map[
 	return c.fromRPC(ctx, err)
 }
 
-// Module returns a module with its versions.
-func (c *Client) Module(ctx context.Context, id module.ID) (ModuleInfo, error) {
-	res, err := c.app.GetModule(ctx, &appv1.GetModuleRequest{ModuleId: id.String()})
-	if err != nil {
-		return ModuleInfo{}, c.fromRPC(ctx, err)
-	}
-	var r reader
-	info := r.module(res.GetModule())
-	return info, r.err
-}
-
-// Modules lists the modules of the key's organization by name, private ones included.
-func (c *Client) Modules(ctx context.Context) ([]ModuleInfo, error) {
-	res, err := c.app.ListModules(ctx, &appv1.ListModulesRequest{})
-	if err != nil {
-		return nil, c.fromRPC(ctx, err)
-	}
-	var r reader
-	modules := make([]ModuleInfo, 0, len(res.GetModules()))
-	for _, p := range res.GetModules() {
-		modules = append(modules, r.module(p))
-	}
-	return modules, r.err
-}
-
-func (r *reader) module(p *appv1.Module) ModuleInfo {
-	info := ModuleInfo{
-		ID: parse(r, "a module id", p.GetModuleId(), module.ParseID), OrgID: p.GetOrganizationId(),
-		Visibility: visibilityFrom(p.GetVisibility()), URL: p.GetUrl(), Description: p.GetDescription(), Entrypoint: p.GetEntrypoint(),
-		Versions: make([]VersionInfo, 0, len(p.GetVersions())),
-	}
-	for _, v := range p.GetVersions() {
-		vi := VersionInfo{Version: parse(r, "a version", v.GetVersion(), module.ParseVersion), Entrypoint: v.GetEntrypoint()}
-		for _, f := range v.GetFiles() {
-			vi.Platforms = append(vi.Platforms, parse(r, "a platform", f.GetPlatform(), module.ParsePlatform))
-			if at := moment(f.GetUploadedAt()); at.After(vi.PublishedAt) {
-				vi.PublishedAt = at
-			}
-		}
-		info.Versions = append(info.Versions, vi)
-	}
-	return info
-}
-
 // Package finds the archive of one version for one platform.
 func (c *Client) Package(ctx context.Context, id module.ID, v module.Version, p module.Platform) (Package, error) {
 	url, kind := true, packagesv1.PackageType_PACKAGE_TYPE_MODULE

@@ -274,24 +274,3 @@ type Package struct {
 	Size      int64
 	CreatedAt time.Time
 }
-
-// ModuleInfo is a module as the registry shows it.
-type ModuleInfo struct {
-	ID          module.ID         `json:"id"`
-	OrgID       string            `json:"org_id"`
-	Visibility  module.Visibility `json:"visibility"`
-	URL         string            `json:"url,omitempty"`
-	Description string            `json:"description,omitempty"`
-	Entrypoint  string            `json:"entrypoint,omitempty"`
-	// Versions ascend.
-	Versions []VersionInfo `json:"versions"`
-}
-
-// VersionInfo is one version of a module.
-type VersionInfo struct {
-	Version    module.Version    `json:"version"`
-	Entrypoint string            `json:"entrypoint,omitempty"`
-	Platforms  []module.Platform `json:"platforms"`
-	// PublishedAt is when the last of its archives came.
-	PublishedAt time.Time `json:"published_at,omitzero"`
-}

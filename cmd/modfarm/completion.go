@@ -20,6 +20,7 @@ const completionTimeout = 2 * time.Second
 func completeFlags(cmd *cobra.Command) {
 	values := map[string][]string{
 		"platform": platformNames(module.Platforms()), "kind": {"builder", "run", "all"}, "distro": module.Distros(),
+		"visibility": {"private", "public", "public_unlisted"},
 	}
 	for name, known := range values {
 		if cmd.Flags().Lookup(name) != nil {
@@ -150,5 +151,27 @@ func completeVersions(f *farmFlags, lookup lookupFunc) cobra.CompletionFunc {
 			return second(cmd, args, typed)
 		}
 		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// completeSpecs offers modules, and behind an @ the versions of one.
+func completeSpecs(f *farmFlags, lookup lookupFunc) cobra.CompletionFunc {
+	modules := completeModules(f, lookup)
+	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		name, _, versioned := strings.Cut(typed, "@")
+		if !versioned || len(args) > 0 {
+			return modules(cmd, args, typed)
+		}
+		return ask(f, lookup, func(ctx context.Context, c *client.Client, _ []string) (specs []string) {
+			id, err := module.ParseID(name)
+			if err != nil {
+				return nil
+			}
+			info, _ := c.Module(ctx, id) // no answer, no offer
+			for _, v := range info.Versions {
+				specs = append(specs, spec(id, v.Version))
+			}
+			return specs
+		})(cmd, args, typed)
 	}
 }

@@ -56,10 +56,10 @@ func TestNoSuchVersion(t *testing.T) {
 func TestModuleLists(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t)
-	p.run("module", "list").want(exitOK, "acme:widget  private     0         -", "")
+	p.run("module", "list").want(exitOK, "acme:widget  private     0         -       -", "")
 	p.published()
 	p.run("module", "update", "--module", p.meta).want(exitOK, "", "")
-	p.run("module", "list").want(exitOK, "acme:widget  private     1         0.1.0    a widget", "")
+	p.run("module", "list").want(exitOK, "acme:widget  private     1         0.1.0   a widget", "")
 	p.run("module", "versions", "acme:widget").want(exitOK, "linux/amd64", "")
 	p.run("module", "versions", "acme:gadget").want(exitNotFound, "", "modfarm module create acme:gadget")
 }

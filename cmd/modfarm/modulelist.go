@@ -45,29 +45,34 @@ func newModuleList(lookup lookupFunc) *cobra.Command {
 
 func printModules(w io.Writer, modules []client.ModuleInfo) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "MODULE\tVISIBILITY\tVERSIONS\tHIGHEST\tDESCRIPTION")
+	fmt.Fprintln(table, "MODULE\tVISIBILITY\tVERSIONS\tLATEST\tDESCRIPTION")
 	for _, m := range modules {
-		highest := "-"
-		if n := len(m.Versions); n > 0 {
-			highest = m.Versions[n-1].Version.String()
+		description := cmp.Or(oneLine(m.Description), "-")
+		if m.Deprecated != nil {
+			description = "deprecated: " + oneLine(m.Deprecated.Message)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", m.ID, m.Visibility, len(m.Versions), highest, cmp.Or(oneLine(m.Description), "-"))
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", m.ID, m.Visibility, len(m.Versions), cmp.Or(m.Latest().String(), "-"), description)
 	}
 	return table.Flush()
 }
 
 func newModuleVersions(lookup lookupFunc) *cobra.Command {
 	var f farmFlags
-	var asJSON bool
+	var path string
+	var asJSON, latest bool
 	cmd := &cobra.Command{
-		Use:     "versions MODULE",
-		Short:   "List a module's published versions, highest first, with their platforms",
-		Example: "  modfarm module versions acme:widget",
-		Args:    exactArgs(1),
+		Use:   "versions [MODULE]",
+		Short: "List a module's published versions, highest first, with their platforms",
+		Long: `List the published versions of MODULE, or of the module of meta.json, highest first.
+--latest prints the one that who names no version gets: the highest that is neither
+a pre-release nor deprecated.`,
+		Example: `  modfarm module versions acme:widget
+  modfarm module versions --latest`,
+		Args: maximumArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := module.ParseID(args[0])
+			id, err := moduleOf(args, path)
 			if err != nil {
-				return usageError{err}
+				return err
 			}
 			c, err := f.client(lookup)
 			if err != nil {
@@ -77,28 +82,62 @@ func newModuleVersions(lookup lookupFunc) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			slices.Reverse(info.Versions)
-			if asJSON {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(info.Versions)
+			out := safeOutput(cmd.OutOrStdout())
+			versions := newestFirst(info.Versions)
+			if latest {
+				versions = slices.DeleteFunc(versions, func(v client.VersionInfo) bool { return v.Version != info.Latest() })
 			}
-			return printVersions(cmd.OutOrStdout(), info.Versions)
+			switch {
+			case asJSON:
+				return json.NewEncoder(out).Encode(versions)
+			case latest && len(versions) == 0:
+				return fmt.Errorf("%w: %s has no version that is not deprecated", module.ErrNotFound, id)
+			case latest:
+				_, err = fmt.Fprintln(out, versions[0].Version)
+				return err
+			}
+			return printVersions(out, versions)
 		},
 		ValidArgsFunction: completeModules(&f, lookup),
 	}
 	f.add(cmd.Flags())
+	cmd.Flags().StringVar(&path, "module", manifestFile, "the meta.json of the module, when none is named")
+	cmd.Flags().BoolVar(&latest, "latest", false, "only the latest version")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
+// moduleOf is the module that is named, or that of meta.json.
+func moduleOf(args []string, path string) (module.ID, error) {
+	if len(args) == 0 {
+		manifest, err := readManifest(path)
+		if err != nil {
+			return module.ID{}, err
+		}
+		return manifest.ID, nil
+	}
+	id, err := module.ParseID(args[0])
+	if err != nil {
+		return id, usageError{err}
+	}
+	return id, nil
+}
+
+func newestFirst(ascending []client.VersionInfo) []client.VersionInfo {
+	versions := slices.Clone(ascending)
+	slices.Reverse(versions)
+	return versions
+}
+
 func printVersions(w io.Writer, versions []client.VersionInfo) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "VERSION\tPUBLISHED\tPLATFORMS")
+	fmt.Fprintln(table, "VERSION\tPUBLISHED\tPLATFORMS\tNOTE")
 	for _, v := range versions {
-		var names []string
-		for _, p := range v.Platforms {
-			names = append(names, p.String())
+		note := "-"
+		if v.Deprecated != nil {
+			note = "deprecated: " + oneLine(v.Deprecated.Message)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\n", v.Version, v.PublishedAt.UTC().Format(time.RFC3339), strings.Join(names, ", "))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", v.Version, v.PublishedAt.UTC().Format(time.RFC3339), strings.Join(platformNames(v.Platforms), ", "), note)
 	}
 	return table.Flush()
 }

@@ -2,11 +2,14 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/modfarm/modfarm/client"
+	"github.com/modfarm/modfarm/farm/account"
 	"github.com/modfarm/modfarm/farm/api/apitest"
 	"github.com/modfarm/modfarm/module"
 )
@@ -33,6 +36,7 @@ func TestScripts(t *testing.T) {
 			"exitcode": wantExit,
 			"farm":     func(ts *testscript.TestScript, _ bool, _ []string) { startFarm(t, ts) },
 			"publish":  func(ts *testscript.TestScript, _ bool, args []string) { publish(t, ts, args) },
+			"fetch":    func(ts *testscript.TestScript, _ bool, args []string) { fetch(t, ts, args) },
 		},
 	})
 }
@@ -62,6 +66,28 @@ func publish(t *testing.T, ts *testscript.TestScript, args []string) {
 	id, err := module.ParseID(args[0])
 	ts.Check(err)
 	ts.Value(farmOf{}).(*farmOf).Publish(t, id, args[1], args[2], args[3:]...) //nolint:forcetypeassert // set up above
+}
+
+// fetch downloads with the key of a machine: fetch acme:widget 1.0.0 linux/arm64
+func fetch(t *testing.T, ts *testscript.TestScript, args []string) {
+	t.Helper()
+	if len(args) != 3 {
+		ts.Fatalf("usage: fetch MODULE VERSION PLATFORM")
+	}
+	f := ts.Value(farmOf{}).(*farmOf).Farm //nolint:forcetypeassert // set up above
+	id, err := module.ParseID(args[0])
+	ts.Check(err)
+	version, err := module.ParseVersion(args[1])
+	ts.Check(err)
+	platform, err := module.ParsePlatform(args[2])
+	ts.Check(err)
+	key, secret, err := f.Accounts.CreateKey(t.Context(), f.Org.ID, account.KeySpec{Name: "the machine", Role: account.RoleMachine})
+	ts.Check(err)
+	c, err := client.New(client.Config{URL: f.URL, KeyID: key.ID, Key: secret})
+	ts.Check(err)
+	pkg, err := c.Package(t.Context(), id, version, platform)
+	ts.Check(err)
+	ts.Check(c.Download(t.Context(), io.Discard, pkg, nil))
 }
 
 // wantExit runs a command and compares its exit status: exitcode 2 modfarm …

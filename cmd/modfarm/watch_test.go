@@ -104,6 +104,9 @@ func TestJSON(t *testing.T) {
 		{"module", "build", "cancel", "--json", other},
 		{"module", "list", "--json"},
 		{"module", "versions", "--json", "acme:widget"},
+		{"module", "search", "--json", "widget"},
+		{"module", "info", "--json", "acme:widget"},
+		{"module", "info", "--json", "acme:widget@0.1.0"},
 		{"module", "download", "--json", "acme:widget", "0.1.0", "--platform", "linux/amd64", "--output", filepath.Join(t.TempDir(), "file")},
 	} {
 		got := p.run(args...).want(exitOK, `"0.`, "")

@@ -16,7 +16,7 @@ type registryService struct{ s *server }
 
 // DeprecateModule marks a module or a version.
 func (a registryService) DeprecateModule(ctx context.Context, req *modfarmv1.DeprecateModuleRequest) (*modfarmv1.DeprecateModuleResponse, error) {
-	p, id, version, err := ownTarget(ctx, req.GetModuleId(), req.GetVersion())
+	p, id, version, err := ownTarget(ctx, account.RolePublisher, req.GetModuleId(), req.GetVersion())
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +29,7 @@ func (a registryService) DeprecateModule(ctx context.Context, req *modfarmv1.Dep
 
 // UndeprecateModule takes that back.
 func (a registryService) UndeprecateModule(ctx context.Context, req *modfarmv1.UndeprecateModuleRequest) (*modfarmv1.UndeprecateModuleResponse, error) {
-	p, id, version, err := ownTarget(ctx, req.GetModuleId(), req.GetVersion())
+	p, id, version, err := ownTarget(ctx, account.RolePublisher, req.GetModuleId(), req.GetVersion())
 	if err != nil {
 		return nil, err
 	}
@@ -39,9 +39,10 @@ func (a registryService) UndeprecateModule(ctx context.Context, req *modfarmv1.U
 	return &modfarmv1.UndeprecateModuleResponse{}, nil
 }
 
-// DeleteModule removes a module, a version or a platform of one.
+// DeleteModule removes a module, a version or a platform of one. It takes an owner: the key of a build server is
+// no key to what is published already.
 func (a registryService) DeleteModule(ctx context.Context, req *modfarmv1.DeleteModuleRequest) (*modfarmv1.DeleteModuleResponse, error) {
-	p, id, version, err := ownTarget(ctx, req.GetModuleId(), req.GetVersion())
+	p, id, version, err := ownTarget(ctx, account.RoleOwner, req.GetModuleId(), req.GetVersion())
 	if err != nil {
 		return nil, err
 	}
@@ -107,8 +108,8 @@ func (a registryService) ListModuleEvents(ctx context.Context, req *modfarmv1.Li
 }
 
 // ownTarget is who wants to change which module or version.
-func ownTarget(ctx context.Context, moduleText, versionText string) (account.Principal, module.ID, module.Version, error) {
-	p, err := caller(ctx, account.RolePublisher)
+func ownTarget(ctx context.Context, role account.Role, moduleText, versionText string) (account.Principal, module.ID, module.Version, error) {
+	p, err := caller(ctx, role)
 	if err != nil {
 		return p, module.ID{}, module.Version{}, err
 	}

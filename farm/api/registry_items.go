@@ -12,7 +12,7 @@ import (
 
 // GetRegistryItem returns a module as a person looks at it.
 func (a appService) GetRegistryItem(ctx context.Context, req *appv1.GetRegistryItemRequest) (*appv1.GetRegistryItemResponse, error) {
-	p, err := caller(ctx, account.RoleReader)
+	p, err := caller(ctx, account.RoleMachine) // as for GetModule
 	if err != nil {
 		return nil, err
 	}

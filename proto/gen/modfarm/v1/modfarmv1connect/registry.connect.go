@@ -57,7 +57,8 @@ type RegistryServiceClient interface {
 	DeprecateModule(context.Context, *v1.DeprecateModuleRequest) (*v1.DeprecateModuleResponse, error)
 	// UndeprecateModule takes that back; what is not deprecated stays as it is.
 	UndeprecateModule(context.Context, *v1.UndeprecateModuleRequest) (*v1.UndeprecateModuleResponse, error)
-	// DeleteModule removes a module, one version, or one platform of a version, unless it is in use.
+	// DeleteModule removes a module, one version, or one platform of a version, unless it is in use. Only an
+	// owner's key may.
 	DeleteModule(context.Context, *v1.DeleteModuleRequest) (*v1.DeleteModuleResponse, error)
 	// ListReleases lists the uploads of a module with sizes, digests, tags and where they come from.
 	ListReleases(context.Context, *v1.ListReleasesRequest) (*v1.ListReleasesResponse, error)
@@ -170,7 +171,8 @@ type RegistryServiceHandler interface {
 	DeprecateModule(context.Context, *v1.DeprecateModuleRequest) (*v1.DeprecateModuleResponse, error)
 	// UndeprecateModule takes that back; what is not deprecated stays as it is.
 	UndeprecateModule(context.Context, *v1.UndeprecateModuleRequest) (*v1.UndeprecateModuleResponse, error)
-	// DeleteModule removes a module, one version, or one platform of a version, unless it is in use.
+	// DeleteModule removes a module, one version, or one platform of a version, unless it is in use. Only an
+	// owner's key may.
 	DeleteModule(context.Context, *v1.DeleteModuleRequest) (*v1.DeleteModuleResponse, error)
 	// ListReleases lists the uploads of a module with sizes, digests, tags and where they come from.
 	ListReleases(context.Context, *v1.ListReleasesRequest) (*v1.ListReleasesResponse, error)
