@@ -17,28 +17,30 @@ import (
 )
 
 func newBuild(lookup lookupFunc) *cobra.Command {
-	cmd := &cobra.Command{Use: "build", Short: "Start builds, watch and cancel them"}
-	cmd.AddCommand(newBuildStart(lookup), newBuildList(lookup), newBuildLogs(lookup), newBuildCancel(lookup), newBuildLocal(lookup), newBuildReproduce(lookup))
+	cmd := &cobra.Command{Use: "build", Short: "Start builds, watch, cancel and retry them"}
+	cmd.AddCommand(newBuildStart(lookup), newBuildList(lookup), newBuildLogs(lookup), newBuildWatch(lookup), newBuildWhy(lookup),
+		newBuildCancel(lookup), newBuildRetry(lookup), newBuildLocal(lookup), newBuildReproduce(lookup))
 	return cmd
 }
 
 // startFlags say what to build.
 type startFlags struct {
-	farm                          farmFlags
-	manifest, version, ref        string
-	workdir, distro, tokenVarName string
-	platforms                     []string
-	wait, json, noCache           bool
+	farm                   farmFlags
+	manifest, version, ref string
+	workdir, distro        string
+	token                  tokenFlags
+	platforms              []string
+	wait, json, noCache    bool
 }
 
 func (f *startFlags) add(flags *pflag.FlagSet) {
 	f.farm.add(flags)
 	flags.StringVar(&f.manifest, "module", "meta.json", "the module's meta.json")
 	flags.StringVar(&f.version, "version", "", "version to publish; without one the build publishes nothing")
-	flags.StringVar(&f.ref, "ref", "", "tag, branch or commit (default v and the version, or main)")
+	flags.StringVar(&f.ref, "ref", "main", "tag, branch or commit")
 	flags.StringVar(&f.workdir, "workdir", ".", "folder of meta.json in the repository")
 	flags.StringVar(&f.distro, "distro", "", "Debian release to build on (default the one of meta.json)")
-	flags.StringVar(&f.tokenVarName, "token-env", "", "environment variable with a token that may read the repository")
+	f.token.add(flags)
 	flags.StringSliceVar(&f.platforms, "platforms", nil, "platforms to build (default build.arch of meta.json)")
 	flags.BoolVar(&f.noCache, "no-cache", false, "build without what earlier builds kept, and keep nothing for later ones")
 	flags.BoolVar(&f.wait, "wait", false, "stay until the build has ended, showing its log")
@@ -63,17 +65,8 @@ func (f *startFlags) request(lookup lookupFunc) (client.BuildRequest, error) {
 		r.Version, err = module.ParseTag(f.version)
 		faults = append(faults, err)
 	}
-	if r.Ref == "" {
-		r.Ref = "main"
-		if !r.Version.IsZero() {
-			r.Ref = "v" + r.Version.String()
-		}
-	}
-	if f.tokenVarName != "" {
-		if r.Token, _ = lookup(f.tokenVarName); r.Token == "" {
-			faults = append(faults, fmt.Errorf("--token-env: %s is not in the environment", f.tokenVarName))
-		}
-	}
+	r.Token, err = f.token.value(lookup)
+	faults = append(faults, err)
 	if len(f.platforms) > 0 {
 		r.Platforms = nil
 		for _, name := range f.platforms {
@@ -103,7 +96,7 @@ change of state and a verdict for each platform go to standard error. With
 --json the build is printed instead, as it is then.
 
 Exit status 3: the build itself failed (with --wait).`,
-		Example: "  modfarm module build start --version 1.0.0 --wait",
+		Example: "  modfarm module build start --version 1.0.0 --ref v1.0.0 --wait",
 		Args:    exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			request, err := f.request(lookup)
@@ -183,10 +176,7 @@ func existing(b client.Build) string {
 func (f *farmFlags) follow(cmd *cobra.Command, c *client.Client, id string, only module.Platform, log io.Writer, asJSON bool) error {
 	build, err := follow(cmd.Context(), c, id, only, log, cmd.ErrOrStderr())
 	if err != nil {
-		if cmd.Context().Err() != nil {
-			return leftError{build: id, flags: f.again()}
-		}
-		return err
+		return f.left(cmd.Context(), id, err)
 	}
 	failed := verdict(cmd.ErrOrStderr(), build)
 	if asJSON {
@@ -197,35 +187,30 @@ func (f *farmFlags) follow(cmd *cobra.Command, c *client.Client, id string, only
 	return failed
 }
 
-func newBuildLogs(lookup lookupFunc) *cobra.Command {
-	var f farmFlags
-	var platform string
-	cmd := &cobra.Command{
-		Use:   "logs BUILD",
-		Short: "Show a build's log and follow it to its end",
-		Long: `Write a build's log to standard output, one platform after the other, and follow
-it to its end. Each change of state and a verdict for each platform go to standard
-error.
-
-Exit status 3: the build itself failed.`,
-		Args: exactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var only module.Platform
-			var err error
-			if platform != "" {
-				if only, err = module.ParsePlatform(platform); err != nil {
-					return usageError{fmt.Errorf("%s: %w", sourceOf(cmd.Flags(), "platform"), err)}
-				}
-			}
-			c, err := f.client(lookup)
-			if err != nil {
-				return err
-			}
-			return f.follow(cmd, c, args[0], only, cmd.OutOrStdout(), false)
-		},
-		ValidArgsFunction: completeBuilds(&f, lookup),
+// left is what the end of watching says: after an interrupt that the build goes on.
+func (f *farmFlags) left(ctx context.Context, id string, err error) error {
+	if ctx.Err() != nil {
+		return leftError{build: id, flags: f.again()}
 	}
-	f.add(cmd.Flags())
-	cmd.Flags().StringVar(&platform, "platform", "", "only this platform")
-	return cmd
+	return err
+}
+
+// tokenFlags name a token that may read a private repository.
+type tokenFlags struct{ token, variable string }
+
+func (f *tokenFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&f.token, "token", "", "token that may read the repository; it shows in the list of processes, so --token-env is better")
+	flags.StringVar(&f.variable, "token-env", "", "environment variable with that token")
+}
+
+// value is the token; empty for none.
+func (f *tokenFlags) value(lookup lookupFunc) (string, error) {
+	if f.variable == "" {
+		return f.token, nil
+	}
+	token, _ := lookup(f.variable)
+	if token == "" {
+		return "", fmt.Errorf("--token-env: %s is not in the environment", f.variable)
+	}
+	return token, nil
 }

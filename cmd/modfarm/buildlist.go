@@ -16,7 +16,8 @@ import (
 
 func newBuildList(lookup lookupFunc) *cobra.Command {
 	var f farmFlags
-	var limit int
+	var count int
+	var one, manifest string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "list [MODULE]",
@@ -30,14 +31,21 @@ func newBuildList(lookup lookupFunc) *cobra.Command {
 					return usageError{err}
 				}
 			}
-			if limit < 1 {
-				return usageError{fmt.Errorf("%s %d: a number from 1 on is wanted", sourceOf(cmd.Flags(), "limit"), limit)}
+			if manifest != "" {
+				m, err := readManifest(manifest)
+				if err != nil {
+					return err
+				}
+				id = m.ID
+			}
+			if count < 1 {
+				return usageError{fmt.Errorf("%s %d: a number from 1 on is wanted", sourceOf(cmd.Flags(), "count"), count)}
 			}
 			c, err := f.client(lookup)
 			if err != nil {
 				return err
 			}
-			builds, err := c.Builds(cmd.Context(), id, limit)
+			builds, err := listed(cmd, c, one, id, count)
 			if err != nil {
 				return err
 			}
@@ -49,9 +57,20 @@ func newBuildList(lookup lookupFunc) *cobra.Command {
 		ValidArgsFunction: completeModules(&f, lookup),
 	}
 	f.add(cmd.Flags())
-	cmd.Flags().IntVar(&limit, "limit", 20, "at most so many builds")
+	cmd.Flags().IntVar(&count, "count", 20, "at most so many builds")
+	cmd.Flags().StringVar(&one, "id", "", "only this build")
+	cmd.Flags().StringVar(&manifest, "module", "", "only builds of the module that this meta.json describes")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// listed are the builds that were asked for: one by its id, or the newest.
+func listed(cmd *cobra.Command, c *client.Client, one string, id module.ID, count int) ([]client.Build, error) {
+	if one == "" {
+		return c.Builds(cmd.Context(), id, count)
+	}
+	build, err := c.Build(cmd.Context(), one)
+	return []client.Build{build}, err
 }
 
 func printBuilds(w io.Writer, builds []client.Build) error {
@@ -72,34 +91,36 @@ func printBuilds(w io.Writer, builds []client.Build) error {
 
 func newBuildCancel(lookup lookupFunc) *cobra.Command {
 	var f farmFlags
+	var platform string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "cancel BUILD",
-		Short: "End what has not ended of a build",
+		Short: "End what has not ended of a build, or of one platform",
 		Long: `End every job of a build that has not ended, and print where each platform
 stands then. A job that a worker has ends a little later. What is published
-stays published.`,
-		Args: exactArgs(1),
+stays published. Of a build that publishes all platforms together, none is
+published when one is cancelled.`,
+		Example: "  modfarm module build cancel 5f6d2f0e-7c1d-4f6e-9a37-0d2c6a2b9f11 --platform linux/arm64",
+		Args:    exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			only, err := parsePlatformFlag(cmd, platform)
+			if err != nil {
+				return err
+			}
 			c, err := f.client(lookup)
 			if err != nil {
 				return err
 			}
-			build, err := c.CancelBuild(cmd.Context(), args[0])
+			build, err := c.CancelPlatform(cmd.Context(), args[0], only)
 			if err != nil {
 				return err
 			}
-			if asJSON {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(build)
-			}
-			for _, job := range build.Jobs {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", job.Platform, standing(job))
-			}
-			return nil
+			return printStanding(cmd.OutOrStdout(), build, asJSON)
 		},
 		ValidArgsFunction: completeBuilds(&f, lookup),
 	}
 	f.add(cmd.Flags())
+	cmd.Flags().StringVar(&platform, "platform", "", "only this platform")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the build as JSON")
 	return cmd
 }

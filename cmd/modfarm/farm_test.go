@@ -34,6 +34,7 @@ type person struct {
 func newPerson(t *testing.T) *person {
 	t.Helper()
 	f := apitest.Start(t)
+	f.Source.Push(repo, "main", strings.Repeat("1", 40), metaJSON)
 	f.Source.Push(repo, "v0.1.0", strings.Repeat("1", 40), metaJSON)
 	f.Source.Push(repo, "v0.2.0", strings.Repeat("2", 40), metaJSON)
 	worker, err := client.New(client.Config{URL: f.URL, WorkerToken: apitest.WorkerToken})

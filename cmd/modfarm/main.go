@@ -50,7 +50,7 @@ checks what came out, and publishes it to a versioned registry.
 
 Every flag has a twin in the environment, which its help names: --public-url is
 MODFARM_PUBLIC_URL. A flag wins over its twin. Secrets are read from the
-environment or from files, never from flags.
+environment or from files; --token is there for scripts of stock tools.
 
 Commands that talk to a farm use the profile that 'modfarm login' kept. The
 environment wins over it, which suits pipelines:

@@ -30,11 +30,14 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("DOCKER_HOST", os.Getenv("DOCKER_HOST"))
 			env.Values[farmOf{}] = &farmOf{}
+			env.Values[handKey] = &hand{leases: map[string]*held{}}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exitcode": wantExit,
 			"farm":     func(ts *testscript.TestScript, _ bool, _ []string) { startFarm(t, ts) },
+			"push":     func(ts *testscript.TestScript, _ bool, args []string) { push(ts, args) },
+			"worker":   func(ts *testscript.TestScript, _ bool, args []string) { work(t, ts, args) },
 			"publish":  func(ts *testscript.TestScript, _ bool, args []string) { publish(t, ts, args) },
 			"fetch":    func(ts *testscript.TestScript, _ bool, args []string) { fetch(t, ts, args) },
 		},

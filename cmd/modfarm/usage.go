@@ -47,6 +47,8 @@ func unknownCommand(root *cobra.Command, args []string) error {
 func exactArgs(n int) cobra.PositionalArgs { return checkedArgs(cobra.ExactArgs(n)) }
 
 // maximumArgs is cobra's, with the mistake marked as one of usage.
+func rangeArgs(from, to int) cobra.PositionalArgs { return checkedArgs(cobra.RangeArgs(from, to)) }
+
 func maximumArgs(n int) cobra.PositionalArgs { return checkedArgs(cobra.MaximumNArgs(n)) }
 
 func checkedArgs(check cobra.PositionalArgs) cobra.PositionalArgs {

@@ -22,7 +22,7 @@ var (
 type leftError struct{ build, flags string }
 
 func (e leftError) Error() string {
-	return fmt.Sprintf("the build goes on; follow it with: modfarm module build logs %s%s; stop it with: modfarm module build cancel %s%s",
+	return fmt.Sprintf("the build goes on; follow it with: modfarm module build logs %s --wait%s; stop it with: modfarm module build cancel %s%s",
 		e.build, e.flags, e.build, e.flags)
 }
 

@@ -41,12 +41,33 @@ type watch struct {
 
 // follow watches a build until it has ended or ctx has.
 func follow(ctx context.Context, c *client.Client, id string, only module.Platform, log, say io.Writer) (client.Build, error) {
-	w := &watch{farm: c, id: id, only: only, log: safeOutput(log), say: safeOutput(say), shown: map[string]int64{}, said: map[string]string{}}
+	w := newWatch(c, id, only, log, say)
 	build, err := w.run(ctx)
 	if ctx.Err() != nil {
 		w.endLine()
 	}
 	return build, err
+}
+
+func newWatch(c *client.Client, id string, only module.Platform, log, say io.Writer) *watch {
+	return &watch{farm: c, id: id, only: only, log: safeOutput(log), say: safeOutput(say), shown: map[string]int64{}, said: map[string]string{}}
+}
+
+// changes says each change of state until the build has ended, and shows no log.
+func (w *watch) changes(ctx context.Context) (client.Build, error) {
+	for {
+		build, err := w.look(ctx)
+		if err != nil {
+			return build, err
+		}
+		w.sayChanges(build.Jobs, "")
+		if build.Done() {
+			return build, nil
+		}
+		if err := pause(ctx, lookEvery); err != nil {
+			return build, err
+		}
+	}
 }
 
 func (w *watch) run(ctx context.Context) (client.Build, error) {

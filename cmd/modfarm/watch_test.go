@@ -52,11 +52,11 @@ error: the build failed\n$`)
 		t.Errorf("standard output is not the build id: %q", r.out.String())
 	}
 	id := strings.TrimSpace(r.out.String())
-	logs := p.run("module", "build", "logs", id).want(exitBuildFailed, "==> linux/amd64\ncompiling… done\n", "failed acme:widget 0.1.0 linux/arm64: ")
+	logs := p.run("module", "build", "logs", id, "--wait").want(exitBuildFailed, "==> linux/amd64\ncompiling… done\n", "failed acme:widget 0.1.0 linux/arm64: ")
 	if strings.Contains(logs.out.String(), "failed acme") || strings.Contains(logs.err.String(), "compiling") {
 		t.Errorf("log and verdicts are mixed: %q, %q", logs.out.String(), logs.err.String())
 	}
-	p.run("module", "build", "logs", id, "--platform", "linux/amd64").want(exitOK, "compiling", "published acme:widget")
+	p.run("module", "build", "logs", id, "--wait", "--platform", "linux/amd64").want(exitOK, "compiling", "published acme:widget")
 	p.run("module", "build", "logs", id, "--platform", "linux/arm/v7").want(exitFailed, "", "is for linux/amd64, linux/arm64 only")
 	p.run("module", "build", "logs", id, "--platform", "vax").want(exitUsage, "", "--platform: ")
 }
@@ -70,11 +70,11 @@ func TestLeaveBuild(t *testing.T) {
 	r.says(": queued: ")
 	r.interrupted()
 	id := strings.TrimSpace(r.want(exitInterrupted, "", "").out.String())
-	r.want(exitInterrupted, "", fmt.Sprintf("the build goes on; follow it with: modfarm module build logs %[1]s --url %[2]s; "+
+	r.want(exitInterrupted, "", fmt.Sprintf("the build goes on; follow it with: modfarm module build logs %[1]s --wait --url %[2]s; "+
 		"stop it with: modfarm module build cancel %[1]s --url %[2]s", id, p.farm.URL))
 
 	p.run("module", "build", "start", "--module", p.meta, "--version", "0.1.0").want(exitOK, id, "is under way since")
-	logs := p.begin("module", "build", "logs", id)
+	logs := p.begin("module", "build", "logs", id, "--wait")
 	logs.says(": queued: ")
 	p.run("module", "build", "cancel", id).want(exitOK, "linux/amd64: cancelled\nlinux/arm64: cancelled\n", "")
 	logs.want(exitBuildFailed, "", "cancelled acme:widget 0.1.0 linux/amd64, linux/arm64: ").atMost(0, "the build failed")
