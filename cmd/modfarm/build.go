@@ -29,6 +29,7 @@ type startFlags struct {
 	manifest, version, ref string
 	workdir, distro        string
 	token                  tokenFlags
+	source                 sourceFlags
 	platforms              []string
 	wait, json, noCache    bool
 }
@@ -43,6 +44,7 @@ func (f *startFlags) add(flags *pflag.FlagSet) {
 	f.token.add(flags)
 	flags.StringSliceVar(&f.platforms, "platforms", nil, "platforms to build (default build.arch of meta.json)")
 	flags.BoolVar(&f.noCache, "no-cache", false, "build without what earlier builds kept, and keep nothing for later ones")
+	f.source.add(flags)
 	flags.BoolVar(&f.wait, "wait", false, "stay until the build has ended, showing its log")
 	flags.BoolVar(&f.json, "json", false, "print the build as JSON, with --wait at its end, instead of its id")
 }
@@ -58,7 +60,7 @@ func (f *startFlags) request(lookup lookupFunc) (client.BuildRequest, error) {
 		Distro: cmp.Or(f.distro, manifest.Build.Distro), Platforms: manifest.Build.Arch,
 	}
 	var faults []error
-	if r.Repo == "" {
+	if r.Repo == "" && !f.source.on {
 		faults = append(faults, fmt.Errorf("%s: url is empty: write the repository's https address there", f.manifest))
 	}
 	if f.version != "" {
@@ -67,6 +69,9 @@ func (f *startFlags) request(lookup lookupFunc) (client.BuildRequest, error) {
 	}
 	r.Token, err = f.token.value(lookup)
 	faults = append(faults, err)
+	if f.source.on {
+		faults = append(faults, f.source.claim(&r))
+	}
 	if len(f.platforms) > 0 {
 		r.Platforms = nil
 		for _, name := range f.platforms {
@@ -85,7 +90,7 @@ func newBuildStart(lookup lookupFunc) *cobra.Command {
 	var f startFlags
 	cmd := &cobra.Command{
 		Use:   "start",
-		Short: "Build a module's repository, and publish it where a version is given",
+		Short: "Build a module's repository or a folder, and publish it where a version is given",
 		Long: `Build the repository that meta.json's url names, at --ref, for every platform.
 Without --version the build publishes nothing. A build of a version that is under
 way or published already is not started again: its id is printed, and that on
@@ -95,9 +100,14 @@ The build id is the only line on standard output. With --wait the log, each
 change of state and a verdict for each platform go to standard error. With
 --json the build is printed instead, as it is then.
 
+With --from-source the folder --path is sent and built as it is: nothing has to be
+committed or pushed. Left out is what git would not commit, and .git itself. A
+version then stays with that source as it does with a commit.
+
 Exit status 3: the build itself failed (with --wait).`,
-		Example: "  modfarm module build start --version 1.0.0 --ref v1.0.0 --wait",
-		Args:    exactArgs(0),
+		Example: `  modfarm module build start --version 1.0.0 --ref v1.0.0 --wait
+  modfarm module build start --from-source --platforms linux/amd64 --wait`,
+		Args: exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			request, err := f.request(lookup)
 			if err != nil {
@@ -120,7 +130,12 @@ func (f *startFlags) start(cmd *cobra.Command, c *client.Client, request client.
 	if err != nil {
 		return err
 	}
-	id, err := c.StartBuild(cmd.Context(), request)
+	var id string
+	if f.source.on {
+		id, err = f.source.start(cmd, c, request)
+	} else {
+		id, err = c.StartBuild(cmd.Context(), request)
+	}
 	if err != nil {
 		return err
 	}

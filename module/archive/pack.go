@@ -26,6 +26,9 @@ type PackOptions struct {
 	Prefix string
 	// Only is the one file to pack; empty for the whole folder.
 	Only string
+	// Skip says what is left out, a folder with all that is in it; nil leaves out
+	// nothing. It is asked about a folder before it is asked about what is in it.
+	Skip func(name string, folder bool) (bool, error)
 }
 
 const (
@@ -64,6 +67,13 @@ func Pack(ctx context.Context, w io.Writer, root *os.Root, opts PackOptions) err
 			return ctx.Err()
 		case name == ".":
 			return nil
+		case opts.Skip != nil:
+			if skip, err := opts.Skip(name, entry.IsDir()); err != nil || skip {
+				if err == nil && entry.IsDir() {
+					err = fs.SkipDir
+				}
+				return err
+			}
 		}
 		return p.add(ctx, name, entry.Type())
 	})
