@@ -40,7 +40,7 @@ func (c *Client) StartSourceBuild(ctx context.Context, r BuildRequest, orgID str
 		return "", c.fromRPC(ctx, err)
 	}
 	err = stream.Send(&buildv1.StartSourceUploadBuildRequest{
-		ModuleVersion: r.Version.String(),
+		ModuleVersion: r.Version.String(), NoCache: r.NoCache,
 		CloudBuild: &buildv1.StartSourceUploadBuildRequest_BuildInfo{BuildInfo: &buildv1.SourceUploadBuildInfo{
 			ModuleId: r.Module.String(), Platforms: platformNames(r.Platforms), Workdir: optional(r.Workdir), Distro: optional(r.Distro),
 		}},

@@ -96,7 +96,7 @@ func (c *controlPlane) open(ctx context.Context) (err error) {
 		Uploads: releases, Publisher: releases, Sealer: cfg.farmKey.Sealer("checkout-token"), Bell: c.bell.Redis, Log: cfg.log,
 	}
 	c.handler = api.New(api.Config{
-		Farm: c.farm, Registry: releases, Accounts: c.accounts, WorkerToken: cfg.workerToken,
+		Farm: c.farm, Registry: releases, Accounts: c.accounts, Links: &farm.Links{Store: c.store}, WorkerToken: cfg.workerToken,
 		PublicURL: c.publicURL, Log: cfg.log, Version: version(),
 	})
 	return nil

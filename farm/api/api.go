@@ -27,6 +27,8 @@ type Config struct {
 	Farm     *farm.Farm
 	Registry *registry.Registry
 	Accounts *account.Accounts
+	// Links keeps which repositories are built on a push; nil leaves these RPCs unimplemented.
+	Links *farm.Links
 	// WorkerToken is what workers prove themselves with; when empty no worker is let in.
 	WorkerToken string
 	// PublicURL is how the world sees the farm, for download addresses; when empty they are made of
@@ -45,6 +47,7 @@ type server struct {
 	farm       *farm.Farm
 	registry   *registry.Registry
 	accounts   *account.Accounts
+	links      *farm.Links
 	workerHash [sha256.Size]byte
 	noWorkers  bool
 	publicURL  string
@@ -55,7 +58,7 @@ type server struct {
 // New returns the handler of everything. Serve it with NewServer, which speaks all protocols on one port.
 func New(cfg Config) http.Handler {
 	s := &server{
-		farm: cfg.Farm, registry: cfg.Registry, accounts: cfg.Accounts,
+		farm: cfg.Farm, registry: cfg.Registry, accounts: cfg.Accounts, links: cfg.Links,
 		workerHash: sha256.Sum256([]byte(cfg.WorkerToken)), noWorkers: cfg.WorkerToken == "",
 		publicURL: strings.TrimSuffix(cfg.PublicURL, "/"), log: cfg.Log, version: cfg.Version,
 	}

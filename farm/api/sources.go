@@ -37,7 +37,7 @@ func (s buildService) StartSourceUploadBuild(ctx context.Context, stream *connec
 	}
 	sub, err := s.submission(ctx, p, &buildv1.StartBuildRequest{
 		ModuleId: info.GetModuleId(), ModuleVersion: stream.Msg().GetModuleVersion(), Platforms: info.GetPlatforms(),
-		Workdir: info.Workdir, Distro: info.Distro, //nolint:protogetter // what is unset stays unset
+		Workdir: info.Workdir, Distro: info.Distro, NoCache: stream.Msg().GetNoCache(), //nolint:protogetter // what is unset stays unset
 	})
 	if err != nil {
 		return nil, err

@@ -92,11 +92,11 @@ func TestUnimplemented(t *testing.T) {
 	f := apitest.Start(t)
 	c := loggedIn(t, f, f.KeyID, f.Key)
 	for method, req := range map[string]proto.Message{
-		buildService + "LinkRepo":                   &buildv1.LinkRepoRequest{},
-		appService + "GetFragment":                  &appv1.GetModuleRequest{},
-		appService + "GetRobotPart":                 &appv1.GetModuleRequest{},
-		"/viam.app.v1.RobotService/Log":             &appv1.GetModuleRequest{},
-		"/grpc.reflection.v1.ServerReflection/None": &appv1.GetModuleRequest{},
+		"/proto.rpc.webrtc.v1.SignalingService/OptionalWebRTCConfig": &buildv1.LinkRepoRequest{},
+		appService + "GetFragment":                                   &appv1.GetModuleRequest{},
+		appService + "GetRobotPart":                                  &appv1.GetModuleRequest{},
+		"/viam.app.v1.RobotService/Log":                              &appv1.GetModuleRequest{},
+		"/grpc.reflection.v1.ServerReflection/None":                  &appv1.GetModuleRequest{},
 	} {
 		wantCode(t, c.call(method, req, &appv1.GetModuleResponse{}), codes.Unimplemented)
 	}

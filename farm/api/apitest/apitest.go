@@ -39,6 +39,7 @@ type Farm struct {
 	Farm     *farm.Farm
 	Registry *registry.Registry
 	Accounts *account.Accounts
+	Links    *farm.Links
 	Source   *Source
 	// Log is everything that was logged, at debug level.
 	Log *Log
@@ -103,8 +104,9 @@ func (f *Farm) assemble(tb testing.TB, dir string) {
 		Store: db, Modules: modules{f.Registry}, Source: f.Source, Uploads: f.Registry, Publisher: f.Registry,
 		Sealer: secret.Sealer("checkout-token"), Log: log,
 	}
+	f.Links = &farm.Links{Store: db}
 	f.Handler = api.New(api.Config{
-		Farm: f.Farm, Registry: f.Registry, Accounts: f.Accounts, WorkerToken: WorkerToken, Log: log, Version: "test",
+		Farm: f.Farm, Registry: f.Registry, Accounts: f.Accounts, Links: f.Links, WorkerToken: WorkerToken, Log: log, Version: "test",
 	})
 }
 

@@ -843,6 +843,8 @@ type StartSourceUploadBuildRequest struct {
 	CloudBuild    isStartSourceUploadBuildRequest_CloudBuild `protobuf_oneof:"cloud_build"`
 	ModuleVersion string                                     `protobuf:"bytes,3,opt,name=module_version,json=moduleVersion,proto3" json:"module_version,omitempty"`
 	Builder       *string                                    `protobuf:"bytes,4,opt,name=builder,proto3,oneof" json:"builder,omitempty"`
+	// Ours: the build finds nothing of earlier ones and leaves nothing to later ones.
+	NoCache       bool `protobuf:"varint,40,opt,name=no_cache,json=noCache,proto3" json:"no_cache,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -914,6 +916,13 @@ func (x *StartSourceUploadBuildRequest) GetBuilder() string {
 		return *x.Builder
 	}
 	return ""
+}
+
+func (x *StartSourceUploadBuildRequest) GetNoCache() bool {
+	if x != nil {
+		return x.NoCache
+	}
+	return false
 }
 
 type isStartSourceUploadBuildRequest_CloudBuild interface {
@@ -1921,13 +1930,14 @@ const file_viam_app_build_v1_build_proto_rawDesc = "" +
 	"\x06distro\x18\x04 \x01(\tH\x01R\x06distro\x88\x01\x01B\n" +
 	"\n" +
 	"\b_workdirB\t\n" +
-	"\a_distro\"\x93\x02\n" +
+	"\a_distro\"\xae\x02\n" +
 	"\x1dStartSourceUploadBuildRequest\x12F\n" +
 	"\apackage\x18\x01 \x01(\v2*.viam.app.packages.v1.CreatePackageRequestH\x00R\apackage\x12I\n" +
 	"\n" +
 	"build_info\x18\x02 \x01(\v2(.viam.app.build.v1.SourceUploadBuildInfoH\x00R\tbuildInfo\x12%\n" +
 	"\x0emodule_version\x18\x03 \x01(\tR\rmoduleVersion\x12\x1d\n" +
-	"\abuilder\x18\x04 \x01(\tH\x01R\abuilder\x88\x01\x01B\r\n" +
+	"\abuilder\x18\x04 \x01(\tH\x01R\abuilder\x88\x01\x01\x12\x19\n" +
+	"\bno_cache\x18( \x01(\bR\anoCacheB\r\n" +
 	"\vcloud_buildB\n" +
 	"\n" +
 	"\b_builder\"\x97\x01\n" +
