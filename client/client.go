@@ -42,16 +42,17 @@ type Config struct {
 
 // Client talks to one farm. Its methods may be called at the same time.
 type Client struct {
-	base    *url.URL
-	http    *http.Client
-	agent   string
-	auth    *authenticator
-	app     appv1connect.AppServiceClient
-	pkg     packagesv1connect.PackageServiceClient
-	builds  buildv1connect.BuildServiceClient
-	farm    modfarmv1connect.FarmServiceClient
-	reg     modfarmv1connect.RegistryServiceClient
-	workers modfarmv1connect.WorkerServiceClient
+	base     *url.URL
+	http     *http.Client
+	agent    string
+	auth     *authenticator
+	app      appv1connect.AppServiceClient
+	accounts modfarmv1connect.AccountServiceClient
+	pkg      packagesv1connect.PackageServiceClient
+	builds   buildv1connect.BuildServiceClient
+	farm     modfarmv1connect.FarmServiceClient
+	reg      modfarmv1connect.RegistryServiceClient
+	workers  modfarmv1connect.WorkerServiceClient
 }
 
 // New makes a client without connecting. Errors wrap module.ErrInvalid.
@@ -82,12 +83,13 @@ func New(cfg Config) (*Client, error) {
 	opts := append(common, connect.WithInterceptors(auth))
 	return &Client{
 		base: base, http: cfg.HTTP, agent: cfg.UserAgent, auth: auth,
-		app:     appv1connect.NewAppServiceClient(cfg.HTTP, u, opts...),
-		pkg:     packagesv1connect.NewPackageServiceClient(cfg.HTTP, u, opts...),
-		builds:  buildv1connect.NewBuildServiceClient(cfg.HTTP, u, opts...),
-		farm:    modfarmv1connect.NewFarmServiceClient(cfg.HTTP, u, opts...),
-		reg:     modfarmv1connect.NewRegistryServiceClient(cfg.HTTP, u, opts...),
-		workers: modfarmv1connect.NewWorkerServiceClient(cfg.HTTP, u, opts...),
+		app:      appv1connect.NewAppServiceClient(cfg.HTTP, u, opts...),
+		accounts: modfarmv1connect.NewAccountServiceClient(cfg.HTTP, u, opts...),
+		pkg:      packagesv1connect.NewPackageServiceClient(cfg.HTTP, u, opts...),
+		builds:   buildv1connect.NewBuildServiceClient(cfg.HTTP, u, opts...),
+		farm:     modfarmv1connect.NewFarmServiceClient(cfg.HTTP, u, opts...),
+		reg:      modfarmv1connect.NewRegistryServiceClient(cfg.HTTP, u, opts...),
+		workers:  modfarmv1connect.NewWorkerServiceClient(cfg.HTTP, u, opts...),
 	}, nil
 }
 

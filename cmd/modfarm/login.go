@@ -90,7 +90,7 @@ func (f *loginFlags) login(cmd *cobra.Command, lookup lookupFunc) error {
 	if err != nil {
 		return err
 	}
-	orgs, err := c.Login(cmd.Context())
+	who, err := c.WhoAmI(cmd.Context())
 	if err != nil {
 		return err
 	}
@@ -102,16 +102,8 @@ func (f *loginFlags) login(cmd *cobra.Command, lookup lookupFunc) error {
 	if err := p.write(); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "logged in at %s as key-%s for %s\n", c.URL(), at.keyID, orgNames(orgs))
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "logged in as %s\n", identity{URL: c.URL(), Identity: who})
 	return err
-}
-
-func orgNames(orgs []client.Organization) string {
-	var names []string
-	for _, o := range orgs {
-		names = append(names, fmt.Sprintf("%q", o.Name)+phrase(" with the namespace ", o.Namespace))
-	}
-	return strings.Join(names, ", ")
 }
 
 // longestSecret bounds what is read from standard input, in bytes.
@@ -215,10 +207,9 @@ func newLogout(lookup lookupFunc) *cobra.Command {
 
 // identity is what whoami shows.
 type identity struct {
-	KeyID         string                `json:"key_id"`
-	URL           string                `json:"url"`
-	Profile       string                `json:"profile,omitempty"`
-	Organizations []client.Organization `json:"organizations"`
+	URL     string `json:"url"`
+	Profile string `json:"profile,omitempty"`
+	client.Identity
 }
 
 func newWhoami(lookup lookupFunc) *cobra.Command {
@@ -236,13 +227,23 @@ func newWhoami(lookup lookupFunc) *cobra.Command {
 			if asJSON {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(who)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "key-%s at %s for %s\n", who.KeyID, who.URL, orgNames(who.Organizations))
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), who)
 			return err
 		},
 	}
 	f.add(cmd.Flags())
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// String begins as whoami of the stock command line does.
+func (i identity) String() string {
+	text := fmt.Sprintf("key-%s at %s: %s of %q", i.Key.ID, i.URL, i.Key.Role, i.Organization.Name)
+	text += phrase(" with the namespace ", i.Organization.Namespace) + phrase(", for the module ", i.Key.Module)
+	if !i.Key.ExpiresAt.IsZero() {
+		text += ", until " + day(i.Key.ExpiresAt)
+	}
+	return text
 }
 
 func (f *farmFlags) identify(ctx context.Context, lookup lookupFunc) (identity, error) {
@@ -254,9 +255,9 @@ func (f *farmFlags) identify(ctx context.Context, lookup lookupFunc) (identity, 
 	if err != nil {
 		return identity{}, err
 	}
-	orgs, err := c.Login(ctx)
+	who, err := c.WhoAmI(ctx)
 	if errors.Is(err, module.ErrUnauthorized) && at.profile != "" {
 		err = hinted(err, "log in again with 'modfarm login --url %s --profile %s'", at.url, at.profile)
 	}
-	return identity{KeyID: at.keyID, URL: c.URL(), Profile: at.profile, Organizations: orgs}, err
+	return identity{URL: c.URL(), Profile: at.profile, Identity: who}, err
 }

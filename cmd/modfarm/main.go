@@ -78,6 +78,7 @@ Exit status: 0 done, 1 failed, 2 a mistake in the command line, 3 a build failed
 	root.PersistentFlags().String("profile", "", "the login to use, as 'modfarm profiles list' names it (default the current one)")
 	root.AddCommand(newUp(lookup), newServe(lookup), newWorker(lookup), newImages(lookup), newCache(), newAction(),
 		newModule(lookup), newLogin(lookup), newLogout(lookup), newWhoami(lookup), newProfiles(lookup),
+		newOrg(lookup), newKey(lookup),
 		newDoctor(lookup), newGuard(), newVersion())
 	showTwins(root)
 	completeFlags(root)
