@@ -136,7 +136,7 @@ func newOrgKey(lookup lookupFunc) *cobra.Command {
 	create := &cobra.Command{
 		Use:     "create",
 		Short:   "Make an owner's key; 'modfarm key create' makes others, too",
-		Example: "  modfarm organizations api-key create --org-id 3d4e0d5a-3a0e-4c3b-9f5e-6a5b0a3c1d2e --name ci",
+		Example: "  modfarm org api-key create --org-id 3d4e0d5a-3a0e-4c3b-9f5e-6a5b0a3c1d2e --name ci",
 		Args:    exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := f.client(lookup)
