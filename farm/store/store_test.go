@@ -97,7 +97,7 @@ func record(t *testing.T, id string) *farm.Record {
 
 func never([]*farm.Record) string { return "" }
 
-func add(t *testing.T, s *store.Store, rec *farm.Record) {
+func add(t testing.TB, s *store.Store, rec *farm.Record) {
 	t.Helper()
 	if _, added, err := s.AddBuild(t.Context(), rec, never); err != nil || !added {
 		t.Fatalf("AddBuild: %t, %v", added, err)

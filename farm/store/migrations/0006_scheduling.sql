@@ -18,7 +18,8 @@ DROP INDEX jobs_active;
 CREATE INDEX jobs_resolving ON jobs (build_id) WHERE state = 'resolving';
 CREATE INDEX jobs_queued ON jobs (platform, org_id, created_at, build_id) WHERE state = 'queued';
 CREATE INDEX jobs_unrung ON jobs (rung_at) WHERE state = 'queued';
-CREATE INDEX jobs_running ON jobs (lease_until) WHERE state = 'running';
+CREATE INDEX jobs_running ON jobs (org_id, platform) WHERE state = 'running';
+CREATE INDEX jobs_leased ON jobs (lease_until) WHERE state = 'running';
 CREATE INDEX jobs_publishing ON jobs (lease_until) WHERE state = 'publishing';
 -- When an organization got its last worker: of two with equal shares the one that waits longer goes first.
 CREATE INDEX jobs_by_start ON jobs (org_id, started_at);
@@ -26,6 +27,7 @@ CREATE INDEX jobs_by_start ON jobs (org_id, started_at);
 -- +goose Down
 DROP INDEX jobs_by_start;
 DROP INDEX jobs_publishing;
+DROP INDEX jobs_leased;
 DROP INDEX jobs_running;
 DROP INDEX jobs_unrung;
 DROP INDEX jobs_queued;
