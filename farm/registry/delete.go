@@ -19,6 +19,8 @@ type Target struct {
 	Version module.Version
 	// Platform is zero for all platforms; it needs a Version.
 	Platform module.Platform
+
+	tag *string // the suffix of one upload's package version; nil for all of the platform
 }
 
 // covers reports whether something of a version and platform falls under the
@@ -100,6 +102,34 @@ func (r *Registry) Delete(ctx context.Context, orgID string, id module.ID, t Tar
 	return gone, nil
 }
 
+// DeletePackage is Delete for what a package id and version name, as in Query: one
+// upload, or all of a version when the version names no platform.
+func (r *Registry) DeletePackage(ctx context.Context, orgID, packageID, packageVersion, by string) error {
+	id, err := module.ParsePackageID(packageID)
+	if err != nil {
+		return withPath("id", err)
+	}
+	text, platform, tag := splitVersion(packageVersion)
+	version, err := module.ParseVersion(text)
+	if err != nil {
+		return withPath("version", err)
+	}
+	target := Target{Version: version, Platform: platform}
+	if !platform.IsZero() {
+		target.tag = &tag
+	}
+	_, err = r.Delete(ctx, orgID, id, target, by)
+	return err
+}
+
+func withPath(path string, err error) error {
+	if fault, ok := errors.AsType[module.Fault](err); ok {
+		fault.Path = path
+		return fault
+	}
+	return err
+}
+
 // errNothingThere means that the target names no release.
 var errNothingThere = errors.New("nothing to delete")
 
@@ -111,7 +141,11 @@ func nothingThere(id module.ID, t Target, releases []module.Release) error {
 	if len(releases) == 0 {
 		return fmt.Errorf("%w: module %q has no version %q: see `modfarm module versions %s`", module.ErrNotFound, id, t.Version, id)
 	}
-	_, err := choose(id, releases, t.Platform, "")
+	tag := ""
+	if t.tag != nil {
+		tag = *t.tag
+	}
+	_, err := choose(id, releases, t.Platform, tag)
 	return err
 }
 
@@ -121,7 +155,7 @@ func planRemoval(h Holdings, t Target, by string, now time.Time) (Removal, error
 	removal := Removal{Module: t.Version.IsZero(), By: by, At: now}
 	left := map[module.Version]int{}
 	for _, rel := range sorted(h.Releases) {
-		if t.covers(rel.Version, rel.Platform) {
+		if t.covers(rel.Version, rel.Platform) && (t.tag == nil || *t.tag == tagSuffix(rel.Tags)) {
 			removal.Releases = append(removal.Releases, rel)
 			left[rel.Version] += 0
 		} else {

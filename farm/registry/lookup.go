@@ -71,6 +71,25 @@ func (r *Registry) ReleasesOf(ctx context.Context, viewer Viewer, id module.ID, 
 	return sorted(releases), nil
 }
 
+// maxPackages bounds what one list of packages holds.
+const maxPackages = 10_000
+
+// Packages returns the releases of an organization, or of its one module with a
+// name, ascending. A list of more than 10,000 wraps module.ErrInvalid.
+func (r *Registry) Packages(ctx context.Context, orgID, name string) ([]module.Release, error) {
+	releases, err := r.Store.OrgReleases(ctx, orgID, name, maxPackages+1)
+	if err != nil {
+		return nil, fmt.Errorf("list packages: %w", err)
+	}
+	if len(releases) > maxPackages {
+		return nil, module.Fault{Path: "name", Value: name, Problem: fmt.Sprintf("more than %d packages", maxPackages), Advice: "name one module, or list its releases"}
+	}
+	slices.SortFunc(releases, func(a, b module.Release) int {
+		return cmp.Or(cmp.Compare(a.ID.Name, b.ID.Name), a.Version.Compare(b.Version), cmp.Compare(slotOf(a), slotOf(b)))
+	})
+	return releases, nil
+}
+
 func (r *Registry) releases(ctx context.Context, m Module) ([]module.Release, error) {
 	releases, err := r.Store.Releases(ctx, m.Key, module.Version{})
 	if err != nil {

@@ -42,6 +42,9 @@ type ReleaseStore interface {
 	// Releases returns the releases of one version, or of all with the zero
 	// version, in no special order.
 	Releases(ctx context.Context, key string, v module.Version) ([]module.Release, error)
+	// OrgReleases returns at most limit releases of an organization's modules, or
+	// of its module with a name when that is not empty, in no special order.
+	OrgReleases(ctx context.Context, orgID, name string, limit int) ([]module.Release, error)
 	// VersionRows returns what is stored about each version of a module that has
 	// not been deleted.
 	VersionRows(ctx context.Context, key string) (map[module.Version]VersionRow, error)

@@ -16,6 +16,8 @@ const (
 	usedWithin = 30 * 24 * time.Hour
 	// noteEvery bounds how often the same use is written down.
 	noteEvery = time.Hour
+	// useTimeout bounds what writing a use down adds to a download.
+	useTimeout = 2 * time.Second
 	// maxNotes bounds what is remembered of the uses that were written down.
 	maxNotes = 100_000
 )
@@ -60,6 +62,8 @@ func (r *Registry) Used(ctx context.Context, c Consumer, rel module.Release) {
 	if !r.noted.due(note, now) {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, useTimeout)
+	defer cancel()
 	m, err := r.Module(ctx, ForFarm(), rel.ID)
 	if err == nil {
 		err = r.Store.PutUse(ctx, m.Key, Use{Consumer: c, Version: rel.Version, Platform: rel.Platform, At: now})

@@ -80,6 +80,19 @@ func selectReleases(ctx context.Context, db querying, key string, v module.Versi
 	if !v.IsZero() {
 		where, args = where+" AND r.version = ?", append(args, v.String())
 	}
+	return queryReleases(ctx, db, where, args...)
+}
+
+// OrgReleases returns releases of an organization's modules, or of one of them.
+func (s *Store) OrgReleases(ctx context.Context, orgID, name string, limit int) ([]module.Release, error) {
+	where, args := "WHERE m.org_id = ? AND m.deleted_at = 0", []any{orgID}
+	if name != "" {
+		where, args = where+" AND lower(m.name) = lower(?)", append(args, name)
+	}
+	return queryReleases(ctx, s, where+" LIMIT ?", append(args, limit)...)
+}
+
+func queryReleases(ctx context.Context, db querying, where string, args ...any) ([]module.Release, error) {
 	var releases []module.Release
 	err := db.all(ctx, selectRelease+where, args, func(row scanner) error {
 		r, err := scanRelease(row)
