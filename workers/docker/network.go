@@ -8,12 +8,17 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
+
+	"github.com/modfarm/modfarm/module"
 )
 
 // makeNetwork makes the worker's own bridge, on which containers do not reach each other. What else they do not
 // reach is the business of their guards.
 func (r *Runner) makeNetwork(ctx context.Context) error {
 	name := "modfarm-" + safeName(r.opts.Name)
+	if err := r.checkAlone(ctx, name); err != nil {
+		return err
+	}
 	if err := r.removeNamed(ctx, name); err != nil {
 		return err
 	}
@@ -21,6 +26,34 @@ func (r *Runner) makeNetwork(ctx context.Context) error {
 		return err
 	}
 	r.network = name
+	return nil
+}
+
+// checkAlone refuses to start beside a running worker of the same name, since each would take the other's containers
+// for leftovers. Two processes never share a work folder, so a network of another folder is somebody else's; and a
+// worker that is gone has left no running container.
+func (r *Runner) checkAlone(ctx context.Context, name string) error {
+	got, err := r.engine.NetworkInspect(ctx, name, client.NetworkInspectOptions{})
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look at the network %s: %w", name, err)
+	}
+	folder := got.Network.Labels[labelWork]
+	if folder == "" || folder == r.opts.WorkDir {
+		return nil
+	}
+	running, err := r.engine.ContainerList(ctx, client.ContainerListOptions{
+		Filters: make(client.Filters).Add("label", labelWorker+"="+r.opts.Name),
+	})
+	if err != nil {
+		return fmt.Errorf("list the containers of the worker: %w", err)
+	}
+	if len(running.Items) > 0 {
+		return fmt.Errorf("%w: a worker called %s runs on this engine already, with the work folder %s; give this one another name with --name, "+
+			"or stop that one", module.ErrConflict, r.opts.Name, folder)
+	}
 	return nil
 }
 
@@ -45,7 +78,7 @@ func (r *Runner) createNetwork(ctx context.Context, name string) error {
 	_, err := r.engine.NetworkCreate(ctx, name, client.NetworkCreateOptions{
 		Driver:  "bridge",
 		Options: map[string]string{"com.docker.network.bridge.enable_icc": "false"},
-		Labels:  map[string]string{labelWorker: r.opts.Name},
+		Labels:  map[string]string{labelWorker: r.opts.Name, labelWork: r.opts.WorkDir},
 	})
 	if err != nil {
 		return fmt.Errorf("make the network of the builds: %w; `docker network prune` frees addresses when they ran out", err)

@@ -17,6 +17,7 @@ import (
 // Labels by which this program knows its own things again.
 const (
 	labelWorker  = "dev.modfarm.worker"
+	labelWork    = "dev.modfarm.work" // of a network: the work folder of the worker that made it
 	labelJob     = "dev.modfarm.job"
 	labelAttempt = "dev.modfarm.attempt"
 	labelLease   = "dev.modfarm.lease"
