@@ -50,11 +50,11 @@ type Farm struct {
 	// Now is the farm's clock, which all leases are judged by; nil is time.Now.
 	Now func() time.Time
 
-	once    sync.Once
-	started time.Time
-	wake    chan struct{}
+	once sync.Once
+	wake chan struct{}
 
-	mu        sync.Mutex
+	mu sync.Mutex
+	steadiness
 	workers   map[string]sighting               // by worker name
 	resolving map[string]bool                   // builds being resolved in this process
 	deaf      time.Time                         // the bell failed: it is not tried again before
@@ -62,10 +62,10 @@ type Farm struct {
 	readers   map[string]map[chan struct{}]bool // who follows a log in this process, by job
 }
 
-// setup fills what zero values cannot say. The clock of "has the farm run for one full lease" starts here.
+// setup fills what zero values cannot say. The farm hears its workers from here on.
 func (f *Farm) setup() {
 	f.once.Do(func() {
-		f.started = f.now()
+		f.steadiness = steadiness{hearing: f.now(), swept: f.now()}
 		f.wake = make(chan struct{}, 1)
 		f.workers = map[string]sighting{}
 		f.resolving = map[string]bool{}

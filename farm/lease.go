@@ -74,6 +74,7 @@ func (f *Farm) Extend(ctx context.Context, ref LeaseRef, p Progress) (Directive,
 		return nil
 	})
 	if err != nil {
+		f.unheard(ctx, err)
 		return Directive{}, err
 	}
 	return answer, nil

@@ -27,11 +27,12 @@ func (f *Farm) sweepLoop(ctx context.Context) {
 
 // Sweep does one round of what Run does every two seconds: jobs whose lease ran out are queued again or fail,
 // publishing that stopped half way goes on, and workers are rung for queued jobs that nobody claimed. No lease is
-// judged before the farm has run for one full lease, because nobody could extend it while the farm was away.
+// judged before the farm has heard its workers for one full lease, because nobody could extend it while the farm was
+// away, or could not write.
 func (f *Farm) Sweep(ctx context.Context) error {
 	f.setup()
 	var errs error
-	if f.now().Sub(f.started) >= LeaseTTL {
+	if f.steady() {
 		errs = errors.Join(f.sweepLeases(ctx), f.sweepPublishing(ctx))
 	}
 	return errors.Join(errs, f.ringOverdue(ctx))

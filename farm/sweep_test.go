@@ -1,6 +1,8 @@
 package farm_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -55,6 +57,61 @@ func TestSweepWaitsAfterTheStart(t *testing.T) {
 			t.Errorf("the worker came back: %v", err)
 		}
 		w.sweep(14 * time.Second)
+		w.wantState(w.job(b.ID, amd64), farm.Running)
+		w.sweep(2 * time.Second)
+		w.wantState(w.job(b.ID, amd64), farm.Queued)
+	})
+}
+
+// TestSweepWaitsAfterABreak stops the process for a minute, as a machine that sleeps does.
+func TestSweepWaitsAfterABreak(t *testing.T) {
+	onEach(t, func(w *world) {
+		t := w.t
+		b := w.submit(submission("0.1.0", amd64))
+		w.sweep(20 * time.Second) // the start is over
+		a := w.claim("w1", amd64)
+		w.clock.Advance(time.Minute)
+		w.sweep(14 * time.Second)
+		w.wantState(w.job(b.ID, amd64), farm.Running)
+		if _, err := w.Extend(t.Context(), a.Lease.Ref(), farm.Progress{}); err != nil {
+			t.Errorf("the worker came back: %v", err)
+		}
+		w.sweep(20 * time.Second)
+		w.wantState(w.job(b.ID, amd64), farm.Queued)
+	})
+}
+
+// fullDisk is a store that writes nothing while it is full.
+type fullDisk struct {
+	farm.Store
+	full bool
+}
+
+func (d *fullDisk) Update(ctx context.Context, buildID string, fn func(*farm.Record) error) error {
+	if d.full {
+		return errors.New("no space left on device")
+	}
+	return d.Store.Update(ctx, buildID, fn)
+}
+
+// TestSweepWaitsAfterAFullDisk has a worker extend its lease in vain. The farm knows that it is alive.
+func TestSweepWaitsAfterAFullDisk(t *testing.T) {
+	onEach(t, func(w *world) {
+		t := w.t
+		b := w.submit(submission("0.1.0", amd64))
+		w.sweep(20 * time.Second)
+		disk := &fullDisk{Store: w.store}
+		w.Store = disk
+		a := w.claim("w1", amd64)
+		disk.full = true
+		for range 2 {
+			w.sweep(6 * time.Second)
+			if _, err := w.Extend(t.Context(), a.Lease.Ref(), farm.Progress{}); err == nil {
+				t.Error("extended on a full disk")
+			}
+		}
+		disk.full = false
+		w.sweep(14 * time.Second) // the lease has run out
 		w.wantState(w.job(b.ID, amd64), farm.Running)
 		w.sweep(2 * time.Second)
 		w.wantState(w.job(b.ID, amd64), farm.Queued)

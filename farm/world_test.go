@@ -166,12 +166,20 @@ func (w *world) finish(a *farm.Assignment, out farm.Outcome) farm.Job {
 	return j
 }
 
-// sweep lets time pass and sweeps.
+// sweep lets time pass and sweeps, every two seconds as Run does.
 func (w *world) sweep(d time.Duration) {
 	w.t.Helper()
-	w.clock.Advance(d)
-	if err := w.Sweep(w.t.Context()); err != nil {
-		w.t.Fatalf("Sweep: %v", err)
+	for left := d; ; left -= min(left, 2*time.Second) {
+		if left == 0 && d > 0 {
+			return
+		}
+		w.clock.Advance(min(left, 2*time.Second))
+		if err := w.Sweep(w.t.Context()); err != nil {
+			w.t.Fatalf("Sweep: %v", err)
+		}
+		if d == 0 {
+			return
+		}
 	}
 }
 
