@@ -1,9 +1,12 @@
 package workers
 
 import (
+	"context"
 	"io"
 	"io/fs"
+	"log/slog"
 
+	"github.com/modfarm/modfarm/client"
 	"github.com/modfarm/modfarm/module"
 )
 
@@ -95,3 +98,8 @@ func Exhausted(exit Exit, output string) string {
 
 // StartTrouble exports startTrouble.
 func StartTrouble(end TrialEnd) string { return startTrouble(end) }
+
+// Beat extends a lease until ctx ends.
+func Beat(ctx context.Context, farm Leases, lease client.Lease) {
+	newHeartbeat(farm, lease, func(error) {}, slog.New(slog.DiscardHandler)).run(ctx)
+}

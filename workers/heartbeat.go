@@ -55,11 +55,7 @@ func (h *heartbeat) ask() {
 
 // run beats until ctx ends.
 func (h *heartbeat) run(ctx context.Context) {
-	every := beatEvery
-	if h.lease.TTL > 0 {
-		every = min(every, h.lease.TTL/3)
-	}
-	ticker := time.NewTicker(every)
+	ticker := time.NewTicker(h.every())
 	defer ticker.Stop()
 	for {
 		select {
@@ -72,11 +68,20 @@ func (h *heartbeat) run(ctx context.Context) {
 	}
 }
 
+func (h *heartbeat) every() time.Duration {
+	if h.lease.TTL > 0 {
+		return min(beatEvery, h.lease.TTL/3)
+	}
+	return beatEvery
+}
+
+// beat extends the lease once. One that gets no answer makes way for the next one: when a network was cut and healed,
+// that goes by a new connection, and the old one may stay silent for longer than the lease lasts.
 func (h *heartbeat) beat(ctx context.Context) {
 	h.mu.Lock()
 	progress := h.progress
 	h.mu.Unlock()
-	call, cancel := context.WithTimeout(ctx, max(h.lease.TTL, beatEvery))
+	call, cancel := context.WithTimeout(ctx, h.every())
 	defer cancel()
 	answer, err := h.farm.Extend(call, h.lease.LeaseRef, progress)
 	switch {
