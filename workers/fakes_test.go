@@ -301,10 +301,31 @@ type hostRunner struct {
 	mu      sync.Mutex
 	boxes   int
 	reaps   int
+	broken  bool          // the machine cannot build
+	asked   chan struct{} // gets a token when that was said
 	waiting []chan struct{}
 }
 
-func newHostRunner() *hostRunner { return &hostRunner{} }
+func newHostRunner() *hostRunner { return &hostRunner{asked: make(chan struct{}, 1)} }
+
+func (r *hostRunner) Ready(context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.broken {
+		select {
+		case r.asked <- struct{}{}:
+		default:
+		}
+		return fmt.Errorf("%w: the engine does not answer", module.ErrUnavailable)
+	}
+	return nil
+}
+
+func (r *hostRunner) breaks(yes bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.broken = yes
+}
 
 func (r *hostRunner) Start(_ context.Context, room workers.Room) (workers.Container, error) {
 	r.mu.Lock()

@@ -246,10 +246,13 @@ func names(platforms []module.Platform) string {
 	return strings.Join(all, ",")
 }
 
-// claim bounds the question; a farm that has nothing answers at once.
+// claim asks for a job, unless this machine could not build it. A farm that has nothing answers at once.
 func (p *Pool) claim(ctx context.Context, self client.Worker) (*client.Assignment, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+	if err := p.Runner.Ready(ctx); err != nil {
+		return nil, err
+	}
 	return p.Farm.Claim(ctx, self)
 }
 

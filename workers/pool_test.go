@@ -289,6 +289,28 @@ func TestPoolSurvivesAFarmThatIsAway(t *testing.T) {
 	}
 }
 
+// TestPoolOnABrokenMachineClaimsNothing offers a job to a worker whose engine is away. It would only give it back,
+// and jobs are not given out without end.
+func TestPoolOnABrokenMachineClaimsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.runner.breaks(true)
+	w.start()
+	id := w.submit(nil, module.BuildSpec{Build: makeOut}, nil)
+	for range 2 {
+		wait(t, "the question whether the machine can build", w.runner.asked)
+	}
+	w.farm.change(func() {
+		if w.farm.claims > 0 {
+			t.Errorf("%d claims", w.farm.claims)
+		}
+	})
+	w.runner.breaks(false)
+	if got := w.outcome(id); got.Kind != client.OutcomeDone {
+		t.Fatalf("outcome %+v", got)
+	}
+}
+
 func TestPoolStopsWhenTheLeaseIsLost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

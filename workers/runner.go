@@ -12,6 +12,9 @@ const WorkspacePath = "/workspace"
 
 // Runner starts the containers that builds run in. Implementations are safe for concurrent use.
 type Runner interface {
+	// Ready says why this machine cannot build now, in a sentence that wraps module.ErrUnavailable; nil when it can. It
+	// is asked before each claim, so that a machine in trouble takes no job only to give it back.
+	Ready(ctx context.Context) error
 	// Start starts an idle container and returns when it can run commands. The error wraps
 	// module.ErrUnavailable when the machine is at fault and another attempt may succeed.
 	Start(ctx context.Context, room Room) (Container, error)

@@ -8,7 +8,6 @@ import (
 
 	"github.com/docker/go-units"
 
-	"github.com/modfarm/modfarm/module"
 	"github.com/modfarm/modfarm/workers"
 )
 
@@ -95,8 +94,7 @@ func (w *diskWatch) look(ctx context.Context) error {
 	var free int64
 	for _, r := range rooms {
 		if r.low() {
-			w.stop(fmt.Errorf("%w: the worker's disk is nearly full (%s of %s and %d files are free): free some space on the worker",
-				module.ErrUnavailable, bytesOf(r.free), bytesOf(r.total), r.files))
+			w.stop(r.nearlyFull())
 			return nil
 		}
 		free += r.free
