@@ -25,9 +25,10 @@ func TestRoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	worker := workerName()
 	r, err := road.Open(t.Context(), road.Config{
 		Root: root, Dir: t.TempDir(), Modfarm: modfarm, Act: act, Tag: "v0.1.0", Out: out,
-		ActionImage: road.ActionImage, UpArgs: road.UpArgs(os.LookupEnv),
+		ActionImage: road.ActionImage, UpArgs: append(road.UpArgs(os.LookupEnv), "--name", worker),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +49,7 @@ func TestRoad(t *testing.T) {
 		}
 		t.Log(a)
 	}
-	left, err := road.Leftovers(t.Context())
+	left, err := road.LeftoversOf(t.Context(), worker)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,8 @@ import (
 // again: nothing is left in the engine while it is down, and the build ends well.
 func TestInterruptedBuildGoesOn(t *testing.T) {
 	cfg := upConfig(t)
-	cfg.UpArgs = append(cfg.UpArgs, "--drain", "1s")
+	worker := workerName()
+	cfg.UpArgs = append(cfg.UpArgs, "--drain", "1s", "--name", worker)
 	farm, err := road.StartFarm(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +39,7 @@ func TestInterruptedBuildGoesOn(t *testing.T) {
 	if err := farm.Stop(); err != nil {
 		t.Fatalf("stop in the middle of a build: %v", err)
 	}
-	left, err := road.Leftovers(t.Context())
+	left, err := road.LeftoversOf(t.Context(), worker)
 	if err != nil {
 		t.Fatal(err)
 	}

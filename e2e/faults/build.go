@@ -67,6 +67,15 @@ func (s shape) files(id module.ID) (map[string]string, error) {
 	}, err
 }
 
+// another is a build of a further version of the same module.
+func (b *build) another(n int) *build {
+	version, err := module.ParseVersion(fmt.Sprintf("1.0.%d", n))
+	b.t.must("make a version", err)
+	next := &build{t: b.t, module: b.module, req: b.req}
+	next.req.Version = version
+	return next
+}
+
 // build is an accepted build, and what was seen of it.
 type build struct {
 	t      *trial
@@ -75,6 +84,7 @@ type build struct {
 	id     string
 	job    string // the one it has
 	log    *reader
+	holds  []*hold
 	digest string // as it was first published
 	// fails are the words of its reason when it is to fail; empty when it is to be published.
 	fails string
@@ -96,7 +106,7 @@ func (t *trial) newModule(name string, s shape) *build {
 	t.must("make a version", err)
 	return &build{t: t, module: id, req: client.BuildRequest{
 		Module: module.ID{Namespace: road.Namespace, Name: name}, Version: version,
-		Repo: t.git.URL + "/" + name + ".git", Ref: "v1.0.0", Platforms: []module.Platform{platform()},
+		Repo: t.gitURL + "/" + name + ".git", Ref: "v1.0.0", Platforms: []module.Platform{platform()},
 	}}
 }
 
@@ -159,8 +169,11 @@ func (b *build) awaitLost(from *worker) client.Job {
 	})
 }
 
-// letGo ends the waiting of its scripts, on every worker.
+// letGo ends the waiting of its scripts, on every worker, and lets go of its requests.
 func (b *build) letGo() {
+	for _, h := range b.holds {
+		h.release()
+	}
 	ctx, stop := context.WithCancel(b.t.ctx)
 	done := make(chan struct{})
 	go func() {

@@ -9,35 +9,160 @@ import (
 // deadWorker is the longest until the farm misses a worker: a lease of 15 s, a sweep every 2 s, and some air.
 const deadWorker = 20 * time.Second
 
-func workerFaults() []fault {
-	return []fault{
+// noise is an archive that takes more than one write to send; zeros take seconds to pack and to inspect.
+const (
+	noise = 8 << 20
+	zeros = 1 << 30
+)
+
+// phase is a moment in the life of a job that a trial can hold it at.
+type phase struct {
+	name string
+	does string // in a sentence: "while …"
+	// shape is of the module that gets there.
+	shape shape
+	// step is what the farm shows then.
+	step string
+	// hold stops the job there where its script does not; may be nil. It begins before a worker is there.
+	hold func(t *trial) *hold
+}
+
+// phases are those of a job with a worker, in their order.
+func phases() []phase {
+	return []phase{
+		{name: "fetch", does: "while the source is fetched", step: stepFetch, hold: func(t *trial) *hold { return t.repos.hold(0, isFetch) }},
+		{name: "setup", does: "while the setup script runs", step: stepSetup, shape: shape{waits: stepSetup}},
+		{name: "build", does: "while the build script runs", step: stepBuild, shape: shape{waits: stepBuild}},
+		{name: "inspect", does: "while the worker inspects the archive", step: stepInspect, shape: shape{zeros: zeros}},
 		{
-			name: "worker-killed-build", does: "kill -9 of the worker while the build script runs",
-			then: "another worker builds it, attempt 2", within: deadWorker, short: true,
-			run: func(t *trial) time.Duration {
-				return t.killWorkerAt(stepBuild, shape{waits: stepBuild})
-			},
+			name: "upload", does: "in the middle of the upload", step: stepUpload, shape: shape{bulk: noise},
+			hold: func(t *trial) *hold { return t.gate.hold(1<<20, isUpload) },
+		},
+		{
+			name: "finish", does: "between upload and finish", step: stepUpload, shape: shape{bulk: noise},
+			hold: func(t *trial) *hold { return t.gate.hold(0, isFinish) },
 		},
 	}
 }
 
-// killWorkerAt kills the worker of a job at a step. Another worker takes over.
-func (t *trial) killWorkerAt(step string, s shape) time.Duration {
-	first := t.startWorker("first")
-	b := t.submit("module", s)
-	b.attempts = 2
-	b.awaitStep(step)
-	return t.loseWorker(first, b)
+// reach has a worker bring a new build to a phase, and holds it there.
+func (t *trial) reach(p phase) (*worker, *build) {
+	b := t.newModule("module", p.shape)
+	b.submit()
+	b.awaitState(client.JobQueued) // the farm has read the repository, too: what is held now is the worker's
+	var h *hold
+	if p.hold != nil {
+		h = p.hold(t)
+		b.holds = append(b.holds, h)
+	}
+	w := t.startWorker("first")
+	if h != nil {
+		t.reached(h)
+	}
+	b.awaitStep(p.step)
+	return w, b
 }
 
-// loseWorker kills a worker and has another one take over its job.
-func (t *trial) loseWorker(w *worker, b *build) time.Duration {
+func workerFaults() []fault {
+	var list []fault
+	for _, p := range phases() {
+		list = append(list, fault{
+			name: "worker-killed-" + p.name, does: "kill -9 of the worker " + p.does,
+			then: "another worker takes the job over, attempt 2", within: deadWorker, short: p.name == "build" || p.name == "finish",
+			run: func(t *trial) time.Duration { return t.killWorkerAt(p) },
+		})
+	}
+	return append(list,
+		fault{
+			name: "worker-restarted", does: "kill -9 of the worker while the build script runs, started again at once",
+			then: "it removes what it left and builds it again, attempt 2", within: deadWorker,
+			run: restartWorker,
+		},
+		fault{
+			name: "worker-frozen", does: "SIGSTOP of the only worker for a minute while the build script runs",
+			then: "the job is queued; the worker takes it up again where it was, attempt 1", within: deadWorker,
+			run: func(t *trial) time.Duration { return t.freezeWorker(false) },
+		},
+		fault{
+			name: "worker-frozen-replaced", does: "the same, with another worker there",
+			then: "the other one builds it, attempt 2; the first one stops when it wakes", within: deadWorker,
+			run: func(t *trial) time.Duration { return t.freezeWorker(true) },
+		},
+		fault{
+			name: "worker-name-twice", does: "a second worker with the name of a running one is started on the same engine",
+			then: "it does not start, and says why; the first one builds on, attempt 1",
+			run:  sameName,
+		},
+	)
+}
+
+// killWorkerAt kills the worker of a job in a phase. Another worker takes over.
+func (t *trial) killWorkerAt(p phase) time.Duration {
+	first, b := t.reach(p)
+	b.attempts = 2
 	t.startWorker("second")
-	t.must("kill a worker", w.kill())
+	t.must("kill a worker", first.kill())
 	began := time.Now()
-	b.awaitLost(w)
+	if job := b.now(); job.Step != p.step {
+		t.fail("the worker was killed in the step %q, too late for %q", job.Step, p.step)
+	}
+	b.awaitLost(first)
 	noticed := time.Since(began)
 	b.letGo()
-	b.awaitState(client.JobPublished)
+	return noticed
+}
+
+func restartWorker(t *trial) time.Duration {
+	w, b := t.reach(phases()[2])
+	b.attempts = 2
+	t.must("kill a worker", w.kill())
+	began := time.Now()
+	w.start()
+	b.await("the farm misses the worker", func(j client.Job) bool { return j.State != client.JobRunning || j.Attempt > 1 })
+	noticed := time.Since(began)
+	b.letGo()
+	return noticed
+}
+
+// freezeWorker stops the worker of a job for a minute.
+func (t *trial) freezeWorker(replaced bool) time.Duration {
+	first, b := t.reach(phases()[2])
+	b.attempts = 1
+	if replaced {
+		b.attempts = 2
+		t.startWorker("second")
+	}
+	first.freeze()
+	began := time.Now()
+	b.awaitLost(first)
+	noticed := time.Since(began)
+	if replaced {
+		b.letGo()
+		b.awaitState(client.JobPublished)
+	}
+	t.sleep(time.Minute - time.Since(began))
+	first.thaw()
+	if replaced {
+		t.must("thaw a worker", first.awaitWords(t.ctx, "the lease was lost"))
+		return noticed
+	}
+	t.goesOn(b)
+	return noticed
+}
+
+// sameName starts a second worker with the name of a first one.
+func sameName(t *trial) time.Duration {
+	first, b := t.reach(phases()[2])
+	b.attempts = 1
+	second := t.newWorker("first-too")
+	second.args = append(second.args, "--name", first.name)
+	second.name = first.name
+	began := time.Now()
+	second.begin()
+	t.until("the second worker ends", func() (bool, error) { return !second.running(), nil })
+	noticed := time.Since(began)
+	t.must("the second worker says why", second.awaitWords(t.ctx, "another"))
+	t.workers = t.workers[:1]
+	t.goesOn(b)
 	return noticed
 }

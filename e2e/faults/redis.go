@@ -17,22 +17,23 @@ import (
 type redisServer struct {
 	*process
 	dir  string
+	host string
 	port int
 }
 
-func startRedis(ctx context.Context, dir string) (*redisServer, error) {
+func startRedis(ctx context.Context, host, dir string) (*redisServer, error) {
 	port, err := freePort(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s := &redisServer{dir: dir, port: port}
+	s := &redisServer{dir: dir, host: host, port: port}
 	return s, s.start(ctx)
 }
 
 // start starts it on the port that it had.
 func (s *redisServer) start(ctx context.Context) (err error) {
-	cmd := exec.Command("redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(s.port), //nolint:noctx // ended by stop
-		"--dir", s.dir, "--save", "", "--appendonly", "no")
+	cmd := exec.Command("redis-server", "--bind", s.host, "--port", strconv.Itoa(s.port), //nolint:noctx // ended by stop
+		"--protected-mode", "no", "--dir", s.dir, "--save", "", "--appendonly", "no")
 	if s.process, err = startProcess("redis", filepath.Join(s.dir, "redis.log"), cmd); err != nil {
 		return err
 	}
@@ -48,7 +49,7 @@ func (s *redisServer) start(ctx context.Context) (err error) {
 	})
 }
 
-func (s *redisServer) address() string { return "127.0.0.1:" + strconv.Itoa(s.port) }
+func (s *redisServer) address() string { return s.host + ":" + strconv.Itoa(s.port) }
 
 func (s *redisServer) url() string { return "redis://" + s.address() + "/0" }
 

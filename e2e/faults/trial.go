@@ -29,16 +29,23 @@ type trial struct {
 	name string
 	dir  string
 
+	host     string // the address that the trial's servers listen on
 	database string // of the farm; empty for SQLite in its folder
+	farmArgs []string
 	redis    *redisServer
 	farm     *road.Farm
 	client   *client.Client
 	org      string
-	git      *gittest.Server
-	repos    *valve // before the git server
+	repos    *valve // the git server
+	gitURL   string
 	gate     *valve // between workers and farm
 	gateURL  string
 	lose     atomic.Pointer[func(*http.Request) bool] // answers of the farm that get lost on their way
+
+	elsewhere func(first *worker) // puts the first worker somewhere else; nil for here
+	wire      *wire               // between the first worker and all else, where the case cuts it
+	disk      *smallDisk          // that the case fills
+	own       *engine             // of the first worker, where the case ends it
 
 	workers []*worker
 	builds  []*build
@@ -49,7 +56,7 @@ type trial struct {
 // try runs a case on a new farm, and says how long it took until the fault was noticed. The error says what was
 // lost. Nothing of the trial is left when it returns.
 func (l *lab) try(ctx context.Context, f fault) (noticed time.Duration, err error) {
-	t := &trial{lab: l, ctx: ctx, name: fmt.Sprintf("faults-%d-%s", os.Getpid(), f.name)}
+	t := &trial{lab: l, ctx: ctx, name: fmt.Sprintf("faults-%d-%s", os.Getpid(), f.name), host: "127.0.0.1"}
 	ended := make(chan struct{})
 	go func() { // a goroutine of its own, which fail can end
 		defer close(ended)
@@ -99,6 +106,18 @@ func (t *trial) sleep(d time.Duration) {
 	}
 }
 
+// reached waits until requests are held.
+func (t *trial) reached(h *hold) {
+	t.until("a request is held", func() (bool, error) {
+		select {
+		case <-h.reached:
+			return true, nil
+		default:
+			return false, nil
+		}
+	})
+}
+
 // atEnd has something undone with the trial, the last first.
 func (t *trial) atEnd(f func() error) { t.cleanup = append(t.cleanup, f) }
 
@@ -120,28 +139,28 @@ func (t *trial) open(f fault) {
 		t.must("make a folder", os.MkdirAll(filepath.Join(t.dir, dir), 0o755))
 	}
 	t.atEnd(func() error { return os.RemoveAll(t.dir) })
+	if f.before != nil {
+		f.before(t)
+	}
 	var err error
-	t.redis, err = startRedis(t.ctx, filepath.Join(t.dir, "redis"))
+	t.redis, err = startRedis(t.ctx, t.host, filepath.Join(t.dir, "redis"))
 	t.must("start Redis", err)
 	t.atEnd(func() error { return t.redis.kill() })
 	handler, err := gittest.Handler(filepath.Join(t.dir, "git"))
 	t.must("make the git server", err)
 	t.repos = &valve{next: handler}
-	t.git = &gittest.Server{URL: t.serve("127.0.0.1:0", t.repos)}
-	if f.before != nil {
-		f.before(t)
-	}
+	t.gitURL = t.serve(t.repos)
 	t.startFarm()
 	t.atEnd(func() error { return t.farm.Kill() })
 	handler, err = forward(t.farm.URL(), t.loses)
 	t.must("make the gate", err)
 	t.gate = &valve{next: handler}
-	t.gateURL = t.serve("127.0.0.1:0", t.gate)
+	t.gateURL = t.serve(t.gate)
 }
 
 // serve answers requests until the trial ends, and returns the server's URL.
-func (t *trial) serve(address string, handler http.Handler) string {
-	listener, err := (&net.ListenConfig{}).Listen(t.ctx, "tcp", address)
+func (t *trial) serve(handler http.Handler) string {
+	listener, err := (&net.ListenConfig{}).Listen(t.ctx, "tcp", t.host+":0")
 	t.must("listen", err)
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: patience, ErrorLog: log.New(io.Discard, "", 0)}
 	go func() { _ = server.Serve(listener) }()
@@ -157,6 +176,7 @@ func (t *trial) loses(r *http.Request) bool {
 // startFarm starts the control plane, or starts it again with the data it had.
 func (t *trial) startFarm() {
 	args := []string{"--allow-private-repositories", "--log-level", "debug"}
+	args = append(args, t.farmArgs...)
 	if t.database != "" {
 		args = append(args, "--database", t.database)
 	}

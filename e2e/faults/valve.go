@@ -123,7 +123,7 @@ var errBroken = errors.New("the connection broke")
 
 // What workers ask of a farm, as a valve sees it.
 func isUpload(r *http.Request) bool { return r.Method == http.MethodPut }
-func isFinish(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/WorkerService/Finish") }
+func isFinish(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, ".WorkerService/Finish") }
 
 // isFetch is a request of git for a repository.
 func isFetch(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/git-upload-pack") }

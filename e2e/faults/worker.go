@@ -41,6 +41,9 @@ func (t *trial) newWorker(name string, args ...string) *worker {
 		"worker", "--farm", t.gateURL, "--token-file", filepath.Join(t.farm.Dir(), "worker.token"), "--name", w.name, "--work", w.work,
 		"--slots", "1", "--platforms", platform().String(), "--allow-private-repositories", "--log-level", "debug", "--drain", "0s",
 	}, args...)
+	if name == "first" && t.elsewhere != nil {
+		t.elsewhere(w)
+	}
 	t.workers = append(t.workers, w)
 	return w
 }

@@ -7,24 +7,15 @@ import (
 	docker "github.com/moby/moby/client"
 )
 
-// Leftovers lists containers and networks of builds that are still in the
-// engine. Caches and images stay on purpose and are not listed.
-func Leftovers(ctx context.Context) ([]string, error) {
-	return leftovers(ctx, "dev.modfarm.worker")
-}
-
-// LeftoversOf lists those of one worker.
+// LeftoversOf lists containers and networks of a worker's builds that are still
+// in the engine. Caches and images stay on purpose and are not listed.
 func LeftoversOf(ctx context.Context, worker string) ([]string, error) {
-	return leftovers(ctx, "dev.modfarm.worker="+worker)
-}
-
-func leftovers(ctx context.Context, label string) ([]string, error) {
 	engine, err := docker.New(docker.FromEnv)
 	if err != nil {
 		return nil, fmt.Errorf("reach the container engine: %w", err)
 	}
 	defer engine.Close()
-	ours := make(docker.Filters).Add("label", label)
+	ours := make(docker.Filters).Add("label", "dev.modfarm.worker="+worker)
 	containers, err := engine.ContainerList(ctx, docker.ContainerListOptions{All: true, Filters: ours})
 	if err != nil {
 		return nil, fmt.Errorf("list containers: %w", err)

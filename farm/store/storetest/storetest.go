@@ -101,16 +101,28 @@ func (s *Servers) DSN(tb testing.TB, dialect string) string {
 		}
 		tb.Skip(s.missing)
 	}
-	name := "test" + strconv.FormatInt(s.next.Add(1), 10)
-	admin, err := sql.Open("pgx", s.url("postgres"))
+	dsn, err := s.Database(tb.Context())
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer admin.Close()
-	if _, err := admin.ExecContext(tb.Context(), "CREATE DATABASE "+name); err != nil {
-		tb.Fatalf("create database: %v", err)
+	return dsn
+}
+
+// Database makes a new, empty PostgreSQL database and names it.
+func (s *Servers) Database(ctx context.Context) (dsn string, err error) {
+	if s.missing != nil {
+		return "", s.missing
 	}
-	return s.url(name)
+	name := "test" + strconv.FormatInt(s.next.Add(1), 10)
+	admin, err := sql.Open("pgx", s.url("postgres"))
+	if err != nil {
+		return "", err
+	}
+	defer admin.Close()
+	if _, err := admin.ExecContext(ctx, "CREATE DATABASE "+name); err != nil {
+		return "", fmt.Errorf("create database: %w", err)
+	}
+	return s.url(name), nil
 }
 
 func (s *Servers) url(database string) string {
