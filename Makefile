@@ -12,6 +12,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 LDFLAGS  := -s -w -X main.buildVersion=$(VERSION)
 IMAGE    ?= modfarm/modfarm:dev
 FUZZTIME ?= 20s
+SOAK     ?= 3m
 
 # Tests, binary and image are compiled alike, without cgo and without paths of this machine: what is
 # tested is what is shipped, and everything is compiled once. The version is stamped by LDFLAGS; Go's own
@@ -62,6 +63,10 @@ bench: deps ## What the farm costs, each thing beside its baseline (a quarter of
 .PHONY: faults
 faults: deps ## Kill, starve and cut off every part of a farm while it builds (half an hour, as root; docs/reliability.md)
 	@$(GO) run ./e2e/faults $(FAULTFLAGS)
+
+.PHONY: soak
+soak: deps ## Publish, download, delete and collect at once for SOAK (3m), on both databases
+	SOAK=$(SOAK) $(GO) test -timeout 60m -count=1 -run '^TestSoak$$' -v ./farm/registry
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (20s) each

@@ -28,6 +28,7 @@ type lab struct {
 	engine    *docker.Client
 	shared    *farm
 	repos     int       // made so far
+	noise     noiseFile // 1 GiB to move; made when the first measure asks for it
 	idle      *idleness // what was seen of an idle farm; nil before
 }
 

@@ -51,6 +51,12 @@ func measures() []measure {
 		resolveTail{resolves},
 		resolveScale{resolves},
 		inspection{},
+		uploadDurable{},
+		uploadInspected{},
+		uploadGRPC{},
+		download{name: "download-1", streams: 1, each: transferred, bound: 0.95},
+		download{name: "download-32", streams: 32, each: transferred / 8, bound: 0.85},
+		transferMemory{},
 		smallBuild{},
 		longBuild{sensor},
 		crossVsNative{sensor},
@@ -66,6 +72,10 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	if dir := os.Getenv(bareEnv); dir != "" {
+		fmt.Fprintln(os.Stderr, "bench:", serveBare(ctx, dir))
+		os.Exit(statusFailed)
+	}
 	status, err := command(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

@@ -29,12 +29,27 @@ func expect() archive.Expect { return archive.Expect{Entrypoint: "bin/run", Plat
 // packed is a tar.gz with a script and size random bytes, and its tar.
 func packed(t *testing.T, size int) (archive, uncompressed []byte) {
 	t.Helper()
+	return packedWith(t, randomBytes(size))
+}
+
+// packedText is a tar.gz with a script and a text; the same text gives the same bytes.
+func packedText(t *testing.T, text string) []byte {
+	t.Helper()
+	archive, _ := packedWith(t, []byte(text))
+	return archive
+}
+
+func packedWith(t *testing.T, data []byte) (archive, uncompressed []byte) {
+	t.Helper()
 	var tarred bytes.Buffer
 	w := tar.NewWriter(&tarred)
-	for name, content := range map[string][]byte{"bin/run": []byte("#!/bin/sh\n"), "data": randomBytes(size)} {
-		err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o755, Size: int64(len(content)), Typeflag: tar.TypeReg})
+	for _, member := range []struct {
+		name    string
+		content []byte
+	}{{"bin/run", []byte("#!/bin/sh\n")}, {"data", data}} {
+		err := w.WriteHeader(&tar.Header{Name: member.name, Mode: 0o755, Size: int64(len(member.content)), Typeflag: tar.TypeReg})
 		if err == nil {
-			_, err = w.Write(content)
+			_, err = w.Write(member.content)
 		}
 		if err != nil {
 			t.Fatal(err)
