@@ -5,8 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
-
-	"golang.org/x/sys/unix"
 )
 
 // openUp makes what the build left at build.path readable to this process where the container's root keeps it to
@@ -33,7 +31,7 @@ func closed(tree, name string) bool {
 		case err != nil:
 			return err
 		case d.Type().IsRegular():
-			return unix.Access(path, unix.R_OK)
+			return mayRead(path)
 		}
 		return nil
 	})

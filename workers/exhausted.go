@@ -23,6 +23,9 @@ func stopped(s step, e *Exceeded) error { return failed("%s %s", s.key, e.What) 
 // signalled is the exit status of a process that a signal ended, as shells and engines spell it.
 func signalled(s syscall.Signal) int { return 128 + int(s) }
 
+// sigXFSZ is the signal of a file that grows too large, in the Linux of the containers.
+const sigXFSZ = syscall.Signal(25)
+
 // Words by which programs tell that they met a limit. They only decide what is said about a failure.
 var (
 	saysFileTooLarge = regexp.MustCompile(`(?i)file size limit exceeded|file too large|EFBIG`)
@@ -38,7 +41,7 @@ func exhausted(key string, exit Exit, output string) error {
 	case exit.OutOfMemory:
 		return failed("%s ran out of memory: %swhen all %s were used; build with fewer processes at a time (make -j1), "+
 			"or have the worker's owner raise --memory", key, victim(exit.Killed), bytesOr(exit.MemoryLimit, "its memory"))
-	case exit.Code == signalled(syscall.SIGXFSZ) || saysFileTooLarge.MatchString(output):
+	case exit.Code == signalled(sigXFSZ) || saysFileTooLarge.MatchString(output):
 		return failed("%s wrote a file larger than the %s that one file may have here; write less into one file, "+
 			"or have the worker's owner raise --file-size", key, bytesOr(exit.FileSizeLimit, "size"))
 	case exit.ForksRefused > 0 || saysNoProcess.MatchString(output):

@@ -7,8 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 )
+
+// errLocked means that another process has the lock.
+var errLocked = errors.New("another process has the lock")
 
 // lockFolder takes a folder for this process until it ends or closes the lock.
 // Two farms on one database file, or two workers on one work folder, would take
@@ -19,8 +21,8 @@ func lockFolder(flag, dir string) (io.Closer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--%s %q: %w", flag, dir, err)
 	}
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
+	err = tryLock(f)
+	if errors.Is(err, errLocked) {
 		holder, _ := io.ReadAll(io.LimitReader(f, 20)) // the message does without
 		_ = f.Close()
 		return nil, fmt.Errorf("--%s %q: the process %s uses this folder: stop it, or choose another folder with --%s",

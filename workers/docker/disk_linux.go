@@ -50,7 +50,7 @@ func (m *hostMeter) rooms(context.Context) ([]room, error) {
 			continue
 		}
 		seen[s.Fsid] = true
-		block := s.Bsize
+		block := int64(s.Bsize) //nolint:unconvert // 32 bits on some machines
 		list = append(list, room{
 			free: int64(s.Bavail) * block, total: int64(s.Blocks) * block, files: int64(s.Ffree), allFiles: int64(s.Files), //nolint:gosec // sizes of disks
 		})
@@ -178,7 +178,7 @@ func freeBelow(dir string) int64 {
 			return 0
 		}
 	}
-	return int64(s.Bavail) * s.Bsize //nolint:gosec // the size of a disk
+	return int64(s.Bavail) * int64(s.Bsize) //nolint:gosec,unconvert // the size of a disk; 32 bits on some machines
 }
 
 // sizeOf counts a folder that others may be changing.

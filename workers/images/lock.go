@@ -7,9 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
+
+// errLocked means that another process has the lock.
+var errLocked = errors.New("another process has the lock")
 
 // lockPoll is how often a busy lock is tried again. File locks cannot be waited for
 // together with a context.
@@ -30,11 +31,11 @@ func (m *Maker) lock(ctx context.Context, name, waiting string) (func(), error) 
 	tick := time.NewTicker(lockPoll)
 	defer tick.Stop()
 	for told := false; ; {
-		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		err := tryLock(file)
 		if err == nil {
 			return func() { _ = file.Close() }, nil
 		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+		if !errors.Is(err, errLocked) {
 			_ = file.Close()
 			return nil, fmt.Errorf("image lock %s: %w", file.Name(), err)
 		}

@@ -8,8 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // makeRoot lays out an empty root: a merged /usr, dpkg's empty database, the devices that
@@ -50,7 +48,7 @@ func (b *bootstrapping) makeRoot() error {
 func (b *bootstrapping) makeDevices() error {
 	for name, minor := range map[string]uint32{"null": 3, "zero": 5, "full": 7, "random": 8, "urandom": 9} {
 		file := filepath.Join(b.root, "dev", name)
-		if err := unix.Mknod(file, unix.S_IFCHR|0o666, int(unix.Mkdev(1, minor))); err != nil {
+		if err := makeDevice(file, 1, minor); err != nil {
 			return fmt.Errorf("making the device %s: %w", file, err)
 		}
 		if err := os.Chmod(file, 0o666); err != nil {
