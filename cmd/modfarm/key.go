@@ -75,7 +75,7 @@ key reaches nothing else. The secret is shown once, on standard output.`,
 	cmd.Flags().StringVar(&expires, "expires", "", "how long the key is good, as 90d or 12h (default for ever)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(roles(), cobra.ShellCompDirectiveNoFileComp)) // it exists
-	_ = cmd.RegisterFlagCompletionFunc("module", completeModules(&f, lookup))                                        // it exists
+	_ = cmd.RegisterFlagCompletionFunc("module", completeModules(&f, lookup))                                       // it exists
 	return cmd
 }
 

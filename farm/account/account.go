@@ -127,7 +127,8 @@ type Accounts struct {
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 
-	used uses
+	used  uses
+	wrong patience
 }
 
 func (a *Accounts) now() time.Time {

@@ -29,7 +29,7 @@ func (a authService) Authenticate(ctx context.Context, req *rpcv1.AuthenticateRe
 	}
 	p, err := a.s.accounts.Authenticate(ctx, req.GetEntity(), c.GetPayload())
 	if err != nil {
-		return nil, err
+		return nil, a.s.accounts.Slow(ctx, peerOf(ctx), err)
 	}
 	return &rpcv1.AuthenticateResponse{AccessToken: a.s.accounts.IssueToken(p)}, nil
 }

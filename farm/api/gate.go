@@ -23,10 +23,11 @@ type (
 )
 
 // userGate lets callers with a token in, before any message of theirs is read.
-func (s *server) userGate(ctx context.Context, spec connect.Spec, _ connect.Peer, h http.Header) (context.Context, error) {
+func (s *server) userGate(ctx context.Context, spec connect.Spec, peer connect.Peer, h http.Header) (context.Context, error) {
 	start := time.Now()
 	p, err := s.bearer(ctx, h)
 	if err != nil {
+		err = s.accounts.Slow(ctx, peer.Addr, err)
 		return nil, observer{s}.done(ctx, spec, start, err)
 	}
 	return context.WithValue(ctx, principalKey{}, p), nil
@@ -91,6 +92,15 @@ func (s *server) httpCaller(r *http.Request, role account.Role, id module.ID) (a
 		return p, err
 	}
 	return p, p.RequireModule(id)
+}
+
+// peerOf is the address of who makes an RPC.
+func peerOf(ctx context.Context) string {
+	call, ok := connect.CallInfoForHandlerContext(ctx)
+	if !ok {
+		return ""
+	}
+	return call.Peer().Addr
 }
 
 // caller is who makes an RPC that passed userGate and scopeGate, when their role includes role.
