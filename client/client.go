@@ -53,6 +53,7 @@ type Client struct {
 	farm     modfarmv1connect.FarmServiceClient
 	reg      modfarmv1connect.RegistryServiceClient
 	workers  modfarmv1connect.WorkerServiceClient
+	github   modfarmv1connect.GitHubServiceClient
 }
 
 // New makes a client without connecting. Errors wrap module.ErrInvalid.
@@ -90,6 +91,7 @@ func New(cfg Config) (*Client, error) {
 		farm:     modfarmv1connect.NewFarmServiceClient(cfg.HTTP, u, opts...),
 		reg:      modfarmv1connect.NewRegistryServiceClient(cfg.HTTP, u, opts...),
 		workers:  modfarmv1connect.NewWorkerServiceClient(cfg.HTTP, u, opts...),
+		github:   modfarmv1connect.NewGitHubServiceClient(cfg.HTTP, u, opts...),
 	}, nil
 }
 

@@ -77,7 +77,7 @@ func (f *Farm) Resume(ctx context.Context, w Worker, ref LeaseRef) (*Assignment,
 	if err != nil {
 		return nil, err
 	}
-	token, err := f.openToken(rec)
+	token, err := f.checkoutToken(ctx, rec)
 	if err != nil {
 		return nil, err
 	}
@@ -131,9 +131,13 @@ func (f *Farm) claimNext(ctx context.Context, w Worker, want Want) (*Assignment,
 	if ended, err := f.endExisting(ctx, rec, lease.Ref()); ended || err != nil {
 		return nil, err
 	}
-	token, err := f.openToken(rec)
+	token, err := f.checkoutToken(ctx, rec)
 	if err != nil {
-		_, err = f.Finish(ctx, lease.Ref(), Outcome{Kind: OutcomeFailed, Reason: err.Error()})
+		kind := OutcomeFailed
+		if errors.Is(err, module.ErrUnavailable) {
+			kind = OutcomeFault // GitHub is away, not the build wrong
+		}
+		_, err = f.Finish(ctx, lease.Ref(), Outcome{Kind: kind, Reason: err.Error()})
 		return nil, err
 	}
 	strategies, err := f.strategies(ctx, rec, j, want.Offers)

@@ -43,6 +43,8 @@ type Farm struct {
 	Publisher Publisher
 	// Sealer encrypts checkout tokens at rest; required.
 	Sealer Sealer
+	// Tokens mints checkout tokens for builds that bring none; nil mints none.
+	Tokens Tokens
 	// Bell wakes workers and readers; nil leaves them to their own polling.
 	Bell Bell
 	// Log gets decisions; nil drops them.

@@ -118,7 +118,7 @@ func (f *Farm) resolveBuild(ctx context.Context, buildID string) error {
 // readCommit does the reading: ref to commit (once), then the two files at the commit, then the registry.
 func (f *Farm) readCommit(ctx context.Context, rec *Record) (resolved, error) {
 	b := rec.Build
-	token, err := f.openToken(rec)
+	token, err := f.checkoutToken(ctx, rec)
 	if err != nil {
 		return resolved{}, err
 	}
@@ -334,17 +334,4 @@ func short(commit string) string {
 		return commit[:12]
 	}
 	return commit
-}
-
-// openToken unseals the checkout token; "" when there is none.
-func (f *Farm) openToken(rec *Record) (string, error) {
-	if len(rec.Token) == 0 {
-		return "", nil
-	}
-	token, err := f.Sealer.Open(rec.Token)
-	if err != nil {
-		return "", fmt.Errorf("%w: the checkout token cannot be opened because the farm's key changed; start the build again",
-			module.ErrForbidden)
-	}
-	return string(token), nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 
+	"github.com/modfarm/modfarm/farm/account"
 	"github.com/modfarm/modfarm/farm/registry"
 	"github.com/modfarm/modfarm/module"
 	"github.com/modfarm/modfarm/module/source"
@@ -18,6 +19,19 @@ func (m modules) Lookup(ctx context.Context, id module.ID) (canonical module.ID,
 		return module.ID{}, "", err
 	}
 	return found.ID(), found.OrgID, nil
+}
+
+// organizations tells GitHub's side which organizations the farm has.
+type organizations struct{ accounts *account.Accounts }
+
+// OrgIDs implements github.Organizations.
+func (o organizations) OrgIDs(ctx context.Context) ([]string, error) {
+	orgs, err := o.accounts.Orgs(ctx)
+	ids := make([]string, 0, len(orgs))
+	for _, org := range orgs {
+		ids = append(ids, org.ID)
+	}
+	return ids, err
 }
 
 // maxManifest bounds meta.json and modfarm.yaml, in bytes.

@@ -16,6 +16,7 @@ import (
 	"github.com/modfarm/modfarm/farm"
 	"github.com/modfarm/modfarm/farm/account"
 	"github.com/modfarm/modfarm/farm/api"
+	"github.com/modfarm/modfarm/farm/github"
 	"github.com/modfarm/modfarm/farm/registry"
 	"github.com/modfarm/modfarm/farm/store"
 )
@@ -43,6 +44,7 @@ type controlPlane struct {
 	bell      bell
 	accounts  *account.Accounts
 	farm      *farm.Farm
+	github    *github.GitHub
 	releases  *registry.Registry
 	handler   http.Handler
 	listener  net.Listener
@@ -95,8 +97,14 @@ func (c *controlPlane) open(ctx context.Context) (err error) {
 		Store: c.store, Modules: modules{releases}, Source: newRepositories(cfg.allowPrivate),
 		Uploads: releases, Publisher: releases, Sealer: cfg.farmKey.Sealer("checkout-token"), Bell: c.bell.Redis, Log: cfg.log,
 	}
+	c.github = &github.GitHub{
+		Store: c.store, Builds: c.farm, Organizations: organizations{c.accounts}, Modules: modules{releases},
+		Sealer: cfg.farmKey.Sealer("github-app"), PublicURL: c.publicURL, LogKey: cfg.farmKey.SubKey("github-links"), Log: cfg.log,
+	}
+	c.farm.Tokens = c.github
 	c.handler = api.New(api.Config{
-		Farm: c.farm, Registry: releases, Accounts: c.accounts, Links: &farm.Links{Store: c.store}, WorkerToken: cfg.workerToken,
+		GitHub: c.github,
+		Farm:   c.farm, Registry: releases, Accounts: c.accounts, Links: &farm.Links{Store: c.store}, WorkerToken: cfg.workerToken,
 		PublicURL: c.publicURL, Log: cfg.log, Version: version(),
 	})
 	return nil
@@ -108,6 +116,7 @@ func (c *controlPlane) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.farm.Run(ctx) })
 	g.Go(func() error { return c.accounts.Run(ctx) })
+	g.Go(func() error { return c.github.Run(ctx) })
 	g.Go(func() error { return c.releases.Run(ctx) })
 	g.Go(func() error { return c.serve(ctx) })
 	return g.Wait()

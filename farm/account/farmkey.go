@@ -75,6 +75,9 @@ func (k FarmKey) GoString() string { return k.String() }
 // LogValue hides the key from slog.
 func (k FarmKey) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
+// SubKey is a secret of its own for a purpose, such as "github-links": 32 bytes from which the farm key cannot be told.
+func (k FarmKey) SubKey(purpose string) []byte { return k.derive("use/" + purpose) }
+
 // derive returns the sub-key of one purpose.
 func (k FarmKey) derive(purpose string) []byte {
 	if k.IsZero() {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/modfarm/modfarm/farm"
 	"github.com/modfarm/modfarm/farm/account"
+	"github.com/modfarm/modfarm/farm/github"
 	"github.com/modfarm/modfarm/farm/registry"
 	"github.com/modfarm/modfarm/module"
 	"github.com/modfarm/modfarm/proto/gen/modfarm/v1/modfarmv1connect"
@@ -29,6 +30,8 @@ type Config struct {
 	Accounts *account.Accounts
 	// Links keeps which repositories are built on a push; nil leaves these RPCs unimplemented.
 	Links *farm.Links
+	// GitHub is the GitHub App; nil answers that there is none.
+	GitHub *github.GitHub
 	// WorkerToken is what workers prove themselves with; when empty no worker is let in.
 	WorkerToken string
 	// PublicURL is how the world sees the farm, for download addresses; when empty they are made of
@@ -48,6 +51,7 @@ type server struct {
 	registry   *registry.Registry
 	accounts   *account.Accounts
 	links      *farm.Links
+	github     *github.GitHub
 	workerHash [sha256.Size]byte
 	noWorkers  bool
 	publicURL  string
@@ -58,7 +62,7 @@ type server struct {
 // New returns the handler of everything. Serve it with NewServer, which speaks all protocols on one port.
 func New(cfg Config) http.Handler {
 	s := &server{
-		farm: cfg.Farm, registry: cfg.Registry, accounts: cfg.Accounts, links: cfg.Links,
+		farm: cfg.Farm, registry: cfg.Registry, accounts: cfg.Accounts, links: cfg.Links, github: cfg.GitHub,
 		workerHash: sha256.Sum256([]byte(cfg.WorkerToken)), noWorkers: cfg.WorkerToken == "",
 		publicURL: strings.TrimSuffix(cfg.PublicURL, "/"), log: cfg.Log, version: cfg.Version,
 	}
@@ -72,6 +76,7 @@ func New(cfg Config) http.Handler {
 	mux.Handle("GET "+wire.PathResolve+"{namespace}/{name}", s.endpoint(s.getResolved))
 	mux.Handle("GET "+wire.PathJobs+"{job}/source", s.endpoint(s.getSource))
 	s.mountUploads(mux)
+	s.mountGitHub(mux)
 	mux.Handle("/", s.endpoint(s.unknown))
 	return mux
 }
@@ -95,6 +100,7 @@ func (s *server) mountServices(mux *http.ServeMux) {
 	mount(buildv1connect.NewBuildServiceHandler(buildService{server: s}, users))
 	mount(modfarmv1connect.NewAccountServiceHandler(accountService{s}, users))
 	mount(modfarmv1connect.NewFarmServiceHandler(farmService{s}, users))
+	mount(modfarmv1connect.NewGitHubServiceHandler(githubService{s}, users))
 	mount(modfarmv1connect.NewRegistryServiceHandler(registryService{s}, users))
 	mount(modfarmv1connect.NewResolveServiceHandler(resolveService{s}, users))
 	mount(modfarmv1connect.NewWorkerServiceHandler(workerService{s}, workers))

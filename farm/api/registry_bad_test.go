@@ -120,7 +120,9 @@ func TestPackages(t *testing.T) {
 	widget(t, c, f)
 	file := bigArchive(t, 1000)
 	for _, info := range []*appv1.ModuleFileInfo{
-		{Version: "1.0.0", Platform: "linux/amd64"}, {Version: "1.0.0", Platform: "linux/arm64"}, {Version: "2.0.0", Platform: "linux/amd64"},
+		{Version: "1.0.0", Platform: "linux/amd64"},
+		{Version: "1.0.0", Platform: "linux/arm64"},
+		{Version: "2.0.0", Platform: "linux/amd64"},
 		{Version: "1.0.0", Platform: "linux/amd64", PlatformTags: []string{"cuda:true"}},
 	} {
 		info.ModuleId = "acme:widget"

@@ -1,0 +1,168 @@
+package client
+
+import (
+	"context"
+	"time"
+
+	modfarmv1 "github.com/modfarm/modfarm/proto/gen/modfarm/v1"
+)
+
+// GitHubApp is the farm's GitHub App.
+type GitHubApp struct {
+	ID        int64     `json:"id"`
+	Slug      string    `json:"slug"`
+	Name      string    `json:"name"`
+	PageURL   string    `json:"page_url"`
+	GitHubURL string    `json:"github_url"`
+	CreatedAt time.Time `json:"created_at"`
+	// Problem is what GitHub complains about, when it was asked.
+	Problem string `json:"problem,omitempty"`
+}
+
+// GitHubInstallation is the App on one account.
+type GitHubInstallation struct {
+	ID      int64  `json:"id"`
+	Account string `json:"account"`
+	// OrganizationID is empty until somebody said whose the account is.
+	OrganizationID string `json:"organization_id"`
+	Removed        bool   `json:"removed,omitempty"`
+}
+
+// GitHubRepository is a repository that the App covers.
+type GitHubRepository struct {
+	Name    string    `json:"name"`
+	Private bool      `json:"private"`
+	SweptAt time.Time `json:"swept_at"`
+}
+
+// GitHubStatus is how the farm and GitHub stand.
+type GitHubStatus struct {
+	// App is nil before the setup.
+	App           *GitHubApp           `json:"app"`
+	Installations []GitHubInstallation `json:"installations"`
+	Repositories  []GitHubRepository   `json:"repositories"`
+}
+
+// GitHubTag is one row of the ledger of tags.
+type GitHubTag struct {
+	Repository string    `json:"repository"`
+	Tag        string    `json:"tag"`
+	Commit     string    `json:"commit"`
+	State      string    `json:"state"`
+	Reason     string    `json:"reason,omitempty"`
+	Moved      bool      `json:"moved,omitempty"`
+	BuildIDs   []string  `json:"build_ids"`
+	Source     string    `json:"source"`
+	SeenAt     time.Time `json:"seen_at"`
+	ChangedAt  time.Time `json:"changed_at"`
+}
+
+// GitHubDelivery is a message of the webhook.
+type GitHubDelivery struct {
+	GUID       string    `json:"guid"`
+	Event      string    `json:"event"`
+	Action     string    `json:"action,omitempty"`
+	ReceivedAt time.Time `json:"received_at"`
+	DoneAt     time.Time `json:"done_at"`
+	Outcome    string    `json:"outcome"`
+}
+
+// BeginGitHubSetup returns the page where the App is made. It is secret for an hour.
+func (c *Client) BeginGitHubSetup(ctx context.Context, name, account, githubURL string) (page string, err error) {
+	res, err := c.github.BeginGitHubSetup(ctx, &modfarmv1.BeginGitHubSetupRequest{Name: name, Account: account, GithubUrl: githubURL})
+	if err != nil {
+		return "", c.fromRPC(ctx, err)
+	}
+	return res.GetPage(), nil
+}
+
+// GitHub tells of the App, its accounts and repositories. With verify GitHub is asked, too.
+func (c *Client) GitHub(ctx context.Context, verify bool) (GitHubStatus, error) {
+	res, err := c.github.GetGitHubStatus(ctx, &modfarmv1.GetGitHubStatusRequest{Verify: verify})
+	if err != nil {
+		return GitHubStatus{}, c.fromRPC(ctx, err)
+	}
+	s := GitHubStatus{Installations: []GitHubInstallation{}, Repositories: []GitHubRepository{}}
+	if a := res.GetApp(); a != nil {
+		s.App = &GitHubApp{
+			ID: a.GetId(), Slug: a.GetSlug(), Name: a.GetName(), PageURL: a.GetPageUrl(), GitHubURL: a.GetGithubUrl(),
+			CreatedAt: moment(a.GetCreatedAt()), Problem: a.GetProblem(),
+		}
+	}
+	for _, in := range res.GetInstallations() {
+		s.Installations = append(s.Installations, installation(in))
+	}
+	for _, r := range res.GetRepositories() {
+		s.Repositories = append(s.Repositories, GitHubRepository{Name: r.GetName(), Private: r.GetPrivate(), SweptAt: moment(r.GetSweptAt())})
+	}
+	return s, nil
+}
+
+func installation(in *modfarmv1.GitHubInstallation) GitHubInstallation {
+	return GitHubInstallation{ID: in.GetId(), Account: in.GetAccount(), OrganizationID: in.GetOrganizationId(), Removed: in.GetRemoved()}
+}
+
+// ConnectGitHubAccount says to which organization (by namespace or id; empty for the caller's) an account belongs.
+func (c *Client) ConnectGitHubAccount(ctx context.Context, account, organization string) (GitHubInstallation, error) {
+	res, err := c.github.ConnectGitHubAccount(ctx, &modfarmv1.ConnectGitHubAccountRequest{Account: account, Organization: organization})
+	if err != nil {
+		return GitHubInstallation{}, c.fromRPC(ctx, err)
+	}
+	return installation(res.GetInstallation()), nil
+}
+
+// SyncGitHub compares the tags of the organization's repositories with the ledger, and returns how many repositories
+// were looked at and how many tags are looked at anew.
+func (c *Client) SyncGitHub(ctx context.Context) (repositories, tags int, err error) {
+	res, err := c.github.SyncGitHub(ctx, &modfarmv1.SyncGitHubRequest{})
+	if err != nil {
+		return 0, 0, c.fromRPC(ctx, err)
+	}
+	return int(res.GetRepositories()), int(res.GetTags()), nil
+}
+
+// BuildGitHubTag has one tag of a repository (owner/name) built, also when it is older than the App, or was refused
+// or failed.
+func (c *Client) BuildGitHubTag(ctx context.Context, repository, tag string) error {
+	_, err := c.github.SyncGitHub(ctx, &modfarmv1.SyncGitHubRequest{Repository: repository, Tag: tag})
+	return c.fromRPC(ctx, err)
+}
+
+// GitHubTags lists the ledger, the last changed first; empty arguments do not narrow, and 0 is the farm's default.
+func (c *Client) GitHubTags(ctx context.Context, repository, state string, limit int) ([]GitHubTag, error) {
+	res, err := c.github.ListGitHubTags(ctx, &modfarmv1.ListGitHubTagsRequest{
+		Repository: repository, State: state, Limit: int32(min(limit, 1<<20)), //nolint:gosec // bounded
+	})
+	if err != nil {
+		return nil, c.fromRPC(ctx, err)
+	}
+	list := []GitHubTag{}
+	for _, t := range res.GetTags() {
+		list = append(list, GitHubTag{
+			Repository: t.GetRepository(), Tag: t.GetTag(), Commit: t.GetCommit(), State: t.GetState(), Reason: t.GetReason(), Moved: t.GetMoved(),
+			BuildIDs: append([]string{}, t.GetBuildIds()...), Source: t.GetSource(), SeenAt: moment(t.GetSeenAt()), ChangedAt: moment(t.GetChangedAt()),
+		})
+	}
+	return list, nil
+}
+
+// GitHubDeliveries lists the webhook's newest messages; 0 is the farm's default.
+func (c *Client) GitHubDeliveries(ctx context.Context, limit int) ([]GitHubDelivery, error) {
+	res, err := c.github.ListGitHubDeliveries(ctx, &modfarmv1.ListGitHubDeliveriesRequest{Limit: int32(min(limit, 1<<20))}) //nolint:gosec // bounded
+	if err != nil {
+		return nil, c.fromRPC(ctx, err)
+	}
+	list := []GitHubDelivery{}
+	for _, d := range res.GetDeliveries() {
+		list = append(list, GitHubDelivery{
+			GUID: d.GetGuid(), Event: d.GetEvent(), Action: d.GetAction(), ReceivedAt: moment(d.GetReceivedAt()), DoneAt: moment(d.GetDoneAt()), Outcome: d.GetOutcome(),
+		})
+	}
+	return list, nil
+}
+
+// AddGitHubWebhookSecret accepts a further secret of the webhook, before GitHub is given it.
+func (c *Client) AddGitHubWebhookSecret(ctx context.Context, secret string) error {
+	_, err := c.github.AddGitHubWebhookSecret(ctx, &modfarmv1.AddGitHubWebhookSecretRequest{Secret: secret})
+	return c.fromRPC(ctx, err)
+}
