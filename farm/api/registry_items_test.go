@@ -45,10 +45,10 @@ func TestRegistryItems(t *testing.T) {
 	// What the request does not carry stays.
 	c.must(appService+"UpdateRegistryItem", &appv1.UpdateRegistryItemRequest{
 		ItemId: "acme:widget", Type: packagesv1.PackageType_PACKAGE_TYPE_MODULE, Description: "Reads a gauge", Visibility: appv1.Visibility_VISIBILITY_PUBLIC,
-		MarkdownDescription: proto.String("# Widget"),
+		MarkdownDescription: new("# Widget"),
 	}, &appv1.UpdateRegistryItemResponse{})
 	var got appv1.GetRegistryItemResponse
-	o.must(appService+"GetRegistryItem", &appv1.GetRegistryItemRequest{ItemId: "acme:widget", IncludeMarkdownDocumentation: proto.Bool(true)}, &got)
+	o.must(appService+"GetRegistryItem", &appv1.GetRegistryItemRequest{ItemId: "acme:widget", IncludeMarkdownDocumentation: new(true)}, &got)
 	item := got.GetItem()
 	meta := item.GetModuleMetadata()
 	said := []string{
@@ -66,7 +66,7 @@ func TestRegistryItems(t *testing.T) {
 	c.must(appService+"UpdateRegistryItem", &appv1.UpdateRegistryItemRequest{
 		ItemId: "acme:widget", Description: "Reads a gauge",
 		Metadata: &appv1.UpdateRegistryItemRequest_UpdateModuleMetadata{UpdateModuleMetadata: &appv1.UpdateModuleMetadata{
-			Entrypoint: "bin/run", Language: appv1.ModuleLanguage_MODULE_LANGUAGE_GOLANG.Enum(), MinViamServerVersion: proto.String("0.50.0"),
+			Entrypoint: "bin/run", Language: appv1.ModuleLanguage_MODULE_LANGUAGE_GOLANG.Enum(), MinViamServerVersion: new("0.50.0"),
 		}},
 	}, &appv1.UpdateRegistryItemResponse{})
 
@@ -75,8 +75,8 @@ func TestRegistryItems(t *testing.T) {
 		req  *appv1.ListRegistryItemsRequest
 		want []string
 	}{
-		"a word":                {&appv1.ListRegistryItemsRequest{SearchTerm: proto.String("gauge")}, one},
-		"a word that is not":    {&appv1.ListRegistryItemsRequest{SearchTerm: proto.String("weather")}, nil}, // its models went
+		"a word":                {&appv1.ListRegistryItemsRequest{SearchTerm: new("gauge")}, one},
+		"a word that is not":    {&appv1.ListRegistryItemsRequest{SearchTerm: new("weather")}, nil}, // its models went
 		"modules":               {&appv1.ListRegistryItemsRequest{Types: []packagesv1.PackageType{packagesv1.PackageType_PACKAGE_TYPE_MODULE}}, one},
 		"other things":          {&appv1.ListRegistryItemsRequest{Types: []packagesv1.PackageType{packagesv1.PackageType_PACKAGE_TYPE_ML_MODEL}}, nil},
 		"public":                {&appv1.ListRegistryItemsRequest{Visibilities: public, PublicNamespaces: []string{"acme"}}, one},
@@ -85,9 +85,9 @@ func TestRegistryItems(t *testing.T) {
 		"published":             {&appv1.ListRegistryItemsRequest{Statuses: []appv1.RegistryItemStatus{appv1.RegistryItemStatus_REGISTRY_ITEM_STATUS_PUBLISHED}}, one},
 		"in development":        {&appv1.ListRegistryItemsRequest{Statuses: []appv1.RegistryItemStatus{appv1.RegistryItemStatus_REGISTRY_ITEM_STATUS_IN_DEVELOPMENT}}, nil},
 		"language":              {&appv1.ListRegistryItemsRequest{ModuleLanguages: []appv1.ModuleLanguage{appv1.ModuleLanguage_MODULE_LANGUAGE_GOLANG}}, one},
-		"behind the last":       {&appv1.ListRegistryItemsRequest{PageToken: proto.String("acme:widget")}, nil},
-		"organization":          {&appv1.ListRegistryItemsRequest{OrganizationId: proto.String(f.Org.ID)}, one},
-		"unknown organization":  {&appv1.ListRegistryItemsRequest{OrganizationId: proto.String("nobody")}, nil},
+		"behind the last":       {&appv1.ListRegistryItemsRequest{PageToken: new("acme:widget")}, nil},
+		"organization":          {&appv1.ListRegistryItemsRequest{OrganizationId: new(f.Org.ID)}, one},
+		"unknown organization":  {&appv1.ListRegistryItemsRequest{OrganizationId: new("nobody")}, nil},
 		"everything, unlimited": {&appv1.ListRegistryItemsRequest{}, one},
 	} {
 		if diff := cmp.Diff(tt.want, items(o, tt.req)); diff != "" {
@@ -109,7 +109,7 @@ func TestRegistryItems(t *testing.T) {
 	if got := items(c, &appv1.ListRegistryItemsRequest{}); len(got) != 0 {
 		t.Errorf("a deprecated module is listed: %q", got)
 	}
-	if got := items(c, &appv1.ListRegistryItemsRequest{ShowOwnedDeprecated: proto.Bool(true)}); len(got) != 1 {
+	if got := items(c, &appv1.ListRegistryItemsRequest{ShowOwnedDeprecated: new(true)}); len(got) != 1 {
 		t.Errorf("its owner does not list it: %q", got)
 	}
 }
@@ -131,8 +131,8 @@ func TestRegistryItemsRefuse(t *testing.T) {
 		says []string
 	}{
 		"a platform that does not exist": {c, "ListRegistryItems", &appv1.ListRegistryItemsRequest{Platforms: []string{"linux/amd64", "linux/x86_64"}}, codes.InvalidArgument, []string{"platforms[1]", "linux/x86_64", "write linux/amd64"}},
-		"a page that is none":            {c, "ListRegistryItems", &appv1.ListRegistryItemsRequest{PageToken: proto.String("3")}, codes.InvalidArgument, []string{"page_token", `"3"`, "item_id of the last item"}},
-		"a term without words":           {c, "ListRegistryItems", &appv1.ListRegistryItemsRequest{SearchTerm: proto.String("***")}, codes.InvalidArgument, []string{"search_term", "***", "search for words"}},
+		"a page that is none":            {c, "ListRegistryItems", &appv1.ListRegistryItemsRequest{PageToken: new("3")}, codes.InvalidArgument, []string{"page_token", `"3"`, "item_id of the last item"}},
+		"a term without words":           {c, "ListRegistryItems", &appv1.ListRegistryItemsRequest{SearchTerm: new("***")}, codes.InvalidArgument, []string{"search_term", "***", "search for words"}},
 		"an id without a colon":          {c, "GetRegistryItem", &appv1.GetRegistryItemRequest{ItemId: "widget"}, codes.InvalidArgument, []string{"item_id", "widget", "acme:widget"}},
 		"an id with look-alikes":         {c, "GetRegistryItem", &appv1.GetRegistryItemRequest{ItemId: "аcme:widget"}, codes.InvalidArgument, []string{"item_id", "letters, digits"}},
 		"another kind":                   {c, "UpdateRegistryItem", &appv1.UpdateRegistryItemRequest{ItemId: "acme:widget", Type: packagesv1.PackageType_PACKAGE_TYPE_ML_MODEL}, codes.InvalidArgument, []string{"type", "PACKAGE_TYPE_ML_MODEL", "PACKAGE_TYPE_MODULE"}},

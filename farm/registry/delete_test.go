@@ -22,7 +22,8 @@ func (f *farm) delete(t *testing.T, m registry.Module, target registry.Target) e
 }
 
 func TestADeletedNumberIsNeverUsedAgain(t *testing.T) {
-	onEach(t, func(t *testing.T, f *farm) {
+	onEach(t, func(w world) {
+		t, f := w.t, w.farm
 		m := f.module(t, "widget")
 		v1 := f.release(t, m, "1.0.0", "a", nil)
 		f.publish(t, v1)
@@ -54,7 +55,8 @@ func TestADeletedNumberIsNeverUsedAgain(t *testing.T) {
 }
 
 func TestDeleteOnePlatform(t *testing.T) {
-	onEach(t, func(t *testing.T, f *farm) {
+	onEach(t, func(w world) {
+		t, f := w.t, w.farm
 		m := f.module(t, "widget")
 		amd := f.release(t, m, "1.0.0", "a", nil)
 		f.publish(t, amd)
@@ -93,7 +95,8 @@ func TestDeleteOnePlatform(t *testing.T) {
 }
 
 func TestDeleteAModule(t *testing.T) {
-	onEach(t, func(t *testing.T, f *farm) {
+	onEach(t, func(w world) {
+		t, f := w.t, w.farm
 		m := f.module(t, "widget")
 		rel := f.release(t, m, "1.0.0", "a", nil)
 		f.publish(t, rel)
@@ -130,7 +133,8 @@ func TestDeleteAModule(t *testing.T) {
 }
 
 func TestInUse(t *testing.T) {
-	onEach(t, func(t *testing.T, f *farm) {
+	onEach(t, func(w world) {
+		t, f := w.t, w.farm
 		now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 		f.Now = func() time.Time { return now }
 		m := f.module(t, "widget")
@@ -180,7 +184,8 @@ func TestInUse(t *testing.T) {
 }
 
 func TestABuildUnderWayKeepsItsModule(t *testing.T) {
-	onEach(t, func(t *testing.T, f *farm) {
+	onEach(t, func(w world) {
+		t, f := w.t, w.farm
 		m := f.module(t, "widget")
 		f.publish(t, f.release(t, m, "1.0.0", "a", nil))
 		f.publish(t, f.release(t, m, "2.0.0", "b", nil))
@@ -210,7 +215,8 @@ func TestABuildUnderWayKeepsItsModule(t *testing.T) {
 }
 
 func TestWhatOthersUseStaysVisible(t *testing.T) {
-	onEach(t, func(t *testing.T, f *farm) {
+	onEach(t, func(w world) {
+		t, f := w.t, w.farm
 		now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 		f.Now = func() time.Time { return now }
 		m := f.module(t, "widget")

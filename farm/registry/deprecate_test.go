@@ -12,14 +12,20 @@ import (
 	"github.com/modfarm/modfarm/module"
 )
 
+// world is a farm for one test.
+type world struct {
+	t *testing.T
+	*farm
+}
+
 // onEach runs test with a farm on each database.
-func onEach(t *testing.T, test func(t *testing.T, f *farm)) {
+func onEach(t *testing.T, test func(w world)) {
 	t.Helper()
 	t.Parallel()
 	for _, dialect := range storetest.Dialects() {
 		t.Run(dialect, func(t *testing.T) {
 			t.Parallel()
-			test(t, newFarm(t, servers.Open(t, dialect)))
+			test(world{t, newFarm(t, servers.Open(t, dialect))})
 		})
 	}
 }
@@ -52,7 +58,8 @@ func (f *farm) versions(t *testing.T, m registry.Module) []string {
 }
 
 func TestDeprecateAndBack(t *testing.T) {
-	onEach(t, func(t *testing.T, f *farm) {
+	onEach(t, func(w world) {
+		t, f := w.t, w.farm
 		m := f.module(t, "widget")
 		for _, v := range []string{"1.0.0", "1.1.0", "2.0.0-rc.1"} {
 			f.publish(t, f.release(t, m, v, v, nil))
@@ -130,7 +137,8 @@ func TestDeprecateAndBack(t *testing.T) {
 }
 
 func TestDeprecateRefuses(t *testing.T) {
-	onEach(t, func(t *testing.T, f *farm) {
+	onEach(t, func(w world) {
+		t, f := w.t, w.farm
 		m := f.module(t, "widget")
 		f.publish(t, f.release(t, m, "1.0.0", "a", nil))
 		public := f.module(t, "open")

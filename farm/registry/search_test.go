@@ -69,7 +69,8 @@ func (f *farm) search(t *testing.T, viewer registry.Viewer, filter registry.Filt
 }
 
 func TestSearch(t *testing.T) {
-	onEach(t, func(t *testing.T, f *farm) {
+	onEach(t, func(w world) {
+		t, f := w.t, w.farm
 		other := market(t, f)
 		barometer, err := f.Module(t.Context(), registry.ForFarm(), module.ID{Namespace: "acme", Name: "Barometer"})
 		if err != nil {
@@ -154,7 +155,8 @@ func afterColon(id string) string {
 }
 
 func TestDeprecatedModulesAreNotListed(t *testing.T) {
-	onEach(t, func(t *testing.T, f *farm) {
+	onEach(t, func(w world) {
+		t, f := w.t, w.farm
 		market(t, f)
 		for _, name := range []string{"Barometer", "anemometer"} {
 			if _, err := f.Deprecate(t.Context(), f.acme.ID, module.ID{Namespace: "acme", Name: name}, module.Version{}, "key-1", "why"); err != nil {
@@ -176,7 +178,8 @@ func TestDeprecatedModulesAreNotListed(t *testing.T) {
 
 // TestPagesAreStable holds that every module that stays is on exactly one page, whatever happens between two.
 func TestPagesAreStable(t *testing.T) {
-	onEach(t, func(t *testing.T, f *farm) {
+	onEach(t, func(w world) {
+		t, f := w.t, w.farm
 		const modules = registry.PageSize*2 + 10
 		want := map[string]bool{}
 		for i := range modules {
@@ -214,7 +217,8 @@ func TestPagesAreStable(t *testing.T) {
 }
 
 func TestSearchRefuses(t *testing.T) {
-	onEach(t, func(t *testing.T, f *farm) {
+	onEach(t, func(w world) {
+		t, f := w.t, w.farm
 		for name, term := range map[string]string{
 			"no letter": "%%%", "too long": strings.Repeat("a", 501), "too many words": strings.Repeat("a ", 11),
 		} {
@@ -228,7 +232,8 @@ func TestSearchRefuses(t *testing.T) {
 }
 
 func TestSearchFollowsUpdates(t *testing.T) {
-	onEach(t, func(t *testing.T, f *farm) {
+	onEach(t, func(w world) {
+		t, f := w.t, w.farm
 		m := f.module(t, "widget")
 		acme := registry.ForOrg(f.acme.ID)
 		update := func(description string) {
