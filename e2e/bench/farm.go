@@ -25,12 +25,12 @@ type farm struct {
 	versions map[module.ID]int // built so far
 }
 
-func (l *lab) openFarm(ctx context.Context, name string) (*farm, error) {
+func (l *lab) openFarm(ctx context.Context, name string, args ...string) (*farm, error) {
 	f := &farm{worker: fmt.Sprintf("bench-%d-%s", os.Getpid(), name), versions: map[module.ID]int{}}
 	var err error
 	f.Farm, err = road.StartFarm(ctx, road.Config{
 		Dir: filepath.Join(l.dir, name), Modfarm: l.modfarm,
-		UpArgs: append(road.UpArgs(os.LookupEnv), "--name", f.worker),
+		UpArgs: append(append(road.UpArgs(os.LookupEnv), "--name", f.worker), args...),
 	})
 	if err != nil {
 		return nil, err

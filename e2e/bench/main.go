@@ -44,6 +44,7 @@ type measure interface {
 func measures() []measure {
 	sensor := &sensorBuilds{}
 	resolves := &resolving{}
+	starts := &starting{}
 	return []measure{
 		idleMemory{},
 		idleCPU{},
@@ -57,6 +58,10 @@ func measures() []measure {
 		download{name: "download-1", streams: 1, each: transferred, bound: 0.95},
 		download{name: "download-32", streams: 32, each: transferred / 8, bound: 0.85},
 		transferMemory{},
+		startLatency{starts},
+		startTail{starts},
+		startCall{starts},
+		jobMemory{},
 		smallBuild{},
 		longBuild{sensor},
 		crossVsNative{sensor},
