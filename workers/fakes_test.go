@@ -302,6 +302,7 @@ type hostRunner struct {
 	boxes   int
 	reaps   int
 	broken  bool          // the machine cannot build
+	failing int           // so many starts fail
 	asked   chan struct{} // gets a token when that was said
 	waiting []chan struct{}
 }
@@ -321,6 +322,12 @@ func (r *hostRunner) Ready(context.Context) error {
 	return nil
 }
 
+func (r *hostRunner) failStarts(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failing = n
+}
+
 func (r *hostRunner) breaks(yes bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -330,6 +337,10 @@ func (r *hostRunner) breaks(yes bool) {
 func (r *hostRunner) Start(_ context.Context, room workers.Room) (workers.Container, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.failing > 0 {
+		r.failing--
+		return nil, fmt.Errorf("%w: the engine is on its way out", module.ErrUnavailable)
+	}
 	r.boxes++
 	return &hostBox{r: r, room: room}, nil
 }

@@ -94,6 +94,7 @@ func (p *Pool) runJob(ctx context.Context, a *client.Assignment) {
 	}
 	out := outcomeOf(err, j.strategy)
 	out.Report = j.told()
+	p.rest.note(out.Kind, err) // before another worker, or this one, can claim the job again
 	p.finish(context.WithoutCancel(ctx), a, out, logger)
 	logger.InfoContext(ctx, "done", "outcome", outcomeName(out.Kind), "reason", out.Reason, "strategy", string(j.strategy),
 		"seconds", int(time.Since(started).Seconds()))

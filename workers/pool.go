@@ -62,11 +62,15 @@ type Pool struct {
 	Failed func(ctx context.Context, box Container, c Command)
 	// TrialTime is how long an entrypoint has to live to pass its trial; zero means a second, or three under emulation.
 	TrialTime time.Duration
+	// Rest is how long the pool claims nothing after this machine failed a job, longer when it fails the next one, too;
+	// zero means DefaultRest.
+	Rest time.Duration
 	// Secrets are masked in every log, beside the checkout token.
 	Secrets []string
 	// Log gets what the pool does; nil drops it.
 	Log *slog.Logger
 
+	rest    rest
 	wake    chan struct{}
 	mu      sync.Mutex
 	running map[string]*heartbeat // by job id
@@ -106,6 +110,7 @@ func (p *Pool) Run(ctx context.Context) error {
 // prepare cleans up after earlier processes of this worker.
 func (p *Pool) prepare(ctx context.Context) error {
 	p.wake = make(chan struct{})
+	p.rest.first = cmp.Or(p.Rest, DefaultRest)
 	p.running = map[string]*heartbeat{}
 	if len(p.Native)+len(p.Cross)+len(p.QEMU) == 0 {
 		return fmt.Errorf("%w: this worker can build no platform", module.ErrInvalid)
@@ -196,6 +201,7 @@ func (p *Pool) claimLoop(ctx context.Context, start func(a *client.Assignment, f
 			return nil
 		case slots <- struct{}{}:
 		}
+		p.rest.take(ctx)
 		a, err := p.claim(ctx, p.self(cap(slots)-len(slots)+1))
 		switch {
 		case err != nil && !answered && errors.Is(err, module.ErrUnauthorized):

@@ -45,8 +45,11 @@ func layWire(ctx context.Context) (*wire, error) {
 func (w *wire) cut(ctx context.Context) error  { return ip(ctx, "link set "+w.here+" down") }
 func (w *wire) heal(ctx context.Context) error { return ip(ctx, "link set "+w.here+" up") }
 
-// remove takes the namespace away, and the interfaces with it.
-func (w *wire) remove() error { return ip(context.Background(), "netns del "+w.space) }
+// remove takes the interfaces and the namespace away. A namespace by itself would let go of them some time later.
+func (w *wire) remove() error {
+	ctx := context.Background()
+	return errors.Join(ip(ctx, "link del "+w.here), ip(ctx, "netns del "+w.space))
+}
 
 // within is what a command line begins with that runs in the namespace, and shares all else with this machine.
 func within(space string) []string {
