@@ -151,20 +151,20 @@ func (b *build) await(what string, wanted func(client.Job) bool) client.Job {
 	return job
 }
 
-func (b *build) awaitState(s client.JobState) client.Job {
-	return b.await("the job is "+string(s), func(j client.Job) bool { return j.State == s })
+func (b *build) awaitState(s client.JobState) {
+	b.await("the job is "+string(s), func(j client.Job) bool { return j.State == s })
 }
 
 // awaitStep waits until a worker is at a step, and its script has said something where it is one that waits.
-func (b *build) awaitStep(step string) client.Job {
-	return b.await("the job is at "+step, func(j client.Job) bool {
+func (b *build) awaitStep(step string) {
+	b.await("the job is at "+step, func(j client.Job) bool {
 		return j.State == client.JobRunning && j.Step == step && (step != stepSetup && step != stepBuild || b.log.has("line 3\n"))
 	})
 }
 
 // awaitLost waits until the farm has taken the job from a worker.
-func (b *build) awaitLost(from *worker) client.Job {
-	return b.await("the farm misses the worker", func(j client.Job) bool {
+func (b *build) awaitLost(from *worker) {
+	b.await("the farm misses the worker", func(j client.Job) bool {
 		return j.State != client.JobRunning || j.Worker != from.name
 	})
 }

@@ -34,11 +34,12 @@ func updateTable(file string, outcomes []outcome) error {
 	for _, o := range outcomes {
 		rows[o.fault.name] = o.row()
 	}
-	table := tableHead
+	var table strings.Builder
+	table.WriteString(tableHead)
 	for _, f := range faults() {
-		table += rows[f.name]
+		table.WriteString(rows[f.name])
 	}
-	return os.WriteFile(file, []byte(before+tableBegins+table+tableEnds+after), 0o644)
+	return os.WriteFile(file, []byte(before+tableBegins+table.String()+tableEnds+after), 0o644)
 }
 
 // row is the line of the table.

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -60,7 +61,7 @@ func (l *lab) try(ctx context.Context, f fault) (noticed time.Duration, err erro
 	ended := make(chan struct{})
 	go func() { // a goroutine of its own, which fail can end
 		defer close(ended)
-		t.open(f)
+		t.open(f) //nolint:contextcheck // the git server lives until the trial ends
 		noticed = f.run(t)
 		t.settle()
 	}()
@@ -126,8 +127,8 @@ func (t *trial) close() error {
 	for _, w := range t.workers {
 		faults = append(faults, w.away())
 	}
-	for i := len(t.cleanup) - 1; i >= 0; i-- {
-		faults = append(faults, t.cleanup[i]())
+	for _, undo := range slices.Backward(t.cleanup) {
+		faults = append(faults, undo())
 	}
 	return errors.Join(faults...)
 }
@@ -162,7 +163,7 @@ func (t *trial) open(f fault) {
 func (t *trial) serve(handler http.Handler) string {
 	listener, err := (&net.ListenConfig{}).Listen(t.ctx, "tcp", t.host+":0")
 	t.must("listen", err)
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: patience, ErrorLog: log.New(io.Discard, "", 0)}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: patience, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)}
 	go func() { _ = server.Serve(listener) }()
 	t.atEnd(server.Close)
 	return "http://" + listener.Addr().String()
@@ -197,17 +198,17 @@ func (t *trial) killFarm() { t.must("kill the farm", t.farm.Kill()) }
 
 // standing says where all builds stand, for an error.
 func (t *trial) standing() string {
-	text := ""
+	var text strings.Builder
 	for _, b := range t.builds {
 		got, err := t.client.Build(t.ctx, b.id)
 		if err != nil {
 			return "\n(" + err.Error() + ")"
 		}
 		if j := got.Jobs[0]; !j.Terminal {
-			text += fmt.Sprintf("\n%s is %s on %q, attempt %d, step %q: %s", b.module, j.State, j.Worker, j.Attempt, j.Step, j.Reason)
+			fmt.Fprintf(&text, "\n%s is %s on %q, attempt %d, step %q: %s", b.module, j.State, j.Worker, j.Attempt, j.Step, j.Reason)
 		}
 	}
-	return text
+	return text.String()
 }
 
 // platform is what all trials build for.

@@ -72,7 +72,7 @@ func (v *valve) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case h.after > 0:
 			r.Body = &heldBody{ReadCloser: r.Body, request: r, hold: h, left: h.after}
 		case h.wait(r) != nil:
-			panic(http.ErrAbortHandler)
+			panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's way to hang up
 		}
 	}
 	v.next.ServeHTTP(w, r)
@@ -115,7 +115,9 @@ func forward(target string, lose func(*http.Request) bool) (http.Handler, error)
 			}
 			return nil
 		},
-		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) {
+			panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's way to hang up
+		},
 	}, nil
 }
 
@@ -123,6 +125,7 @@ var errBroken = errors.New("the connection broke")
 
 // What workers ask of a farm, as a valve sees it.
 func isUpload(r *http.Request) bool { return r.Method == http.MethodPut }
+
 func isFinish(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, ".WorkerService/Finish") }
 
 // isFetch is a request of git for a repository.

@@ -36,7 +36,7 @@ func layWire(ctx context.Context) (*wire, error) {
 		"-n " + w.space + " link set " + there + " up",
 	} {
 		if err := ip(ctx, line); err != nil {
-			return w, errors.Join(err, w.remove())
+			return w, errors.Join(err, w.remove()) //nolint:contextcheck // also after ctx ended
 		}
 	}
 	return w, nil

@@ -22,7 +22,7 @@ func (r *Runner) Ready(ctx context.Context) error {
 	}
 	rooms, err := (&hostMeter{workspace: r.opts.WorkDir, layer: r.opts.WorkDir}).rooms(ctx)
 	if err != nil {
-		return nil //nolint:nilerr // it is not known here; a build that meets a full disk will say so
+		return nil // not known here: a build that meets a full disk will say so
 	}
 	for _, room := range rooms {
 		if room.low() {
