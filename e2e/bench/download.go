@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -124,9 +125,7 @@ func startTransfer(ctx context.Context, url string, headers http.Header, size in
 	if err != nil {
 		return nil, err
 	}
-	for name, values := range headers { // as they are spelled
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, headers) // as they are spelled
 	req.Header.Set("Range", "bytes=0-"+strconv.FormatInt(size-1, 10))
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", req.URL.Host)
 	if err != nil {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,7 +34,7 @@ func (s *server) leaseTarget(r *http.Request, jobID string, strategy module.Stra
 	return target{
 		pending: registry.Pending{OrgID: m.OrgID, ModuleKey: m.Key, JobID: jobID, Release: rel},
 		expect:  expect,
-		keep:    func(rel module.Release) error { return s.farm.Stage(r.Context(), ref, rel) },
+		keep:    func(ctx context.Context, rel module.Release) error { return s.farm.Stage(ctx, ref, rel) },
 	}, nil
 }
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,7 +45,7 @@ type target struct {
 	pending registry.Pending
 	expect  archive.Expect
 	// keep publishes or stages the archive that was received.
-	keep func(rel module.Release) error
+	keep func(ctx context.Context, rel module.Release) error
 }
 
 // beginUpload makes an upload, or finds the one of the same archive that was interrupted.
@@ -112,7 +113,7 @@ func (s *server) moduleTarget(r *http.Request, p account.Principal, row registry
 			Entrypoint: m.Metadata.Entrypoint, Platform: row.Release.Platform, FirstRun: m.Metadata.FirstRun,
 			LenientEntrypoint: row.Lenient,
 		},
-		keep: func(rel module.Release) error { return s.registry.Publish(r.Context(), []module.Release{rel}) },
+		keep: func(ctx context.Context, rel module.Release) error { return s.registry.Publish(ctx, []module.Release{rel}) },
 	}, nil
 }
 
@@ -283,7 +284,7 @@ func (s *server) finishUpload(w http.ResponseWriter, r *http.Request) error {
 	}
 	rel := p.Release
 	fillFrom(&rel, report)
-	if err := t.keep(rel); err != nil {
+	if err := t.keep(r.Context(), rel); err != nil {
 		return err
 	}
 	answer.Archive = archiveTo(report)

@@ -50,7 +50,14 @@ func (u *uploader) as(keyID, key string) *uploader {
 	return &other
 }
 
-func (u *uploader) do(method, path string, body []byte, header ...string) (*http.Response, string) {
+// reply is what an HTTP request got.
+type reply struct {
+	StatusCode int
+	Status     string
+	Header     http.Header
+}
+
+func (u *uploader) do(method, path string, body []byte, header ...string) (reply, string) {
 	u.t.Helper()
 	req, err := http.NewRequestWithContext(u.t.Context(), method, u.farm.URL+path, bytes.NewReader(body))
 	if err != nil {
@@ -69,11 +76,11 @@ func (u *uploader) do(method, path string, body []byte, header ...string) (*http
 	if err != nil {
 		u.t.Fatal(err)
 	}
-	return res, string(text)
+	return reply{res.StatusCode, res.Status, res.Header}, string(text)
 }
 
 // want makes a request and holds that its answer has a status and says some things.
-func (u *uploader) want(status int, method, path string, body []byte, header []string, says ...string) *http.Response {
+func (u *uploader) want(status int, method, path string, body []byte, header []string, says ...string) reply {
 	u.t.Helper()
 	res, text := u.do(method, path, body, header...)
 	if res.StatusCode != status {

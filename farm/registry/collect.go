@@ -10,8 +10,6 @@ import (
 )
 
 const (
-	// defaultGrace is a day: time to publish what was built or uploaded today.
-	defaultGrace = 24 * time.Hour
 	// leastStrayGrace is how old objects must be that no row names. Their row is
 	// stored right behind them, and nothing holds them until then.
 	leastStrayGrace = time.Hour
@@ -113,7 +111,7 @@ func (r *Registry) collectBlobs(ctx context.Context, done *Collected) error {
 			return err
 		}
 	}
-	before := now.Add(-orDefault(r.Grace, defaultGrace))
+	before := now.Add(-orDay(r.Grace))
 	for {
 		digests, err := r.Store.UnneededBlobs(ctx, before, collectBatch)
 		if err != nil {
@@ -153,7 +151,7 @@ func (r *Registry) deleteMarked(ctx context.Context, done *Collected) error {
 }
 
 func (r *Registry) collectUploads(ctx context.Context, done *Collected) error {
-	before := r.now().Add(-orDefault(r.UploadGrace, defaultGrace))
+	before := r.now().Add(-orDay(r.UploadGrace))
 	for {
 		rows, err := r.Store.UploadsBefore(ctx, before, collectBatch)
 		if err != nil {
@@ -180,7 +178,7 @@ func (r *Registry) abandonIdle(ctx context.Context, p Pending) error {
 }
 
 func (r *Registry) collectStrays(ctx context.Context, done *Collected) error {
-	grace := max(orDefault(r.Grace, defaultGrace), orDefault(r.UploadGrace, defaultGrace), leastStrayGrace)
+	grace := max(orDay(r.Grace), orDay(r.UploadGrace), leastStrayGrace)
 	return r.Blobs.Keys(ctx, r.now().Add(-grace), func(key string) error {
 		used, err := r.Store.KeyInUse(ctx, key)
 		if err != nil || used {
@@ -194,9 +192,10 @@ func (r *Registry) collectStrays(ctx context.Context, done *Collected) error {
 	})
 }
 
-func orDefault(d, otherwise time.Duration) time.Duration {
+// orDay is a grace period; zero is a day: time to publish what was built or uploaded today.
+func orDay(d time.Duration) time.Duration {
 	if d > 0 {
 		return d
 	}
-	return otherwise
+	return 24 * time.Hour
 }

@@ -114,7 +114,7 @@ func (in *intake) fill(ctx context.Context, body io.Reader, free <-chan []byte, 
 			return fmt.Errorf("the upload broke off after %d bytes: %w: send it again", in.length(), err)
 		case in.length() > in.limit():
 			return archive.TooLarge(in.length(), in.limit())
-		case err != nil:
+		case errors.Is(err, io.EOF):
 			return nil
 		}
 		if err := in.refused(); err != nil {
