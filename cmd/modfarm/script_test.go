@@ -15,7 +15,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"modfarm": func() { os.Exit(run()) }})
+	testscript.Main(m, map[string]func(){"modfarm": func() { os.Exit(run()) }, "weather": weather})
 }
 
 // TestScripts runs the program as its users do; see testdata/*.txtar.
