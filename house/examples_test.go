@@ -66,7 +66,7 @@ func TestDocumentedStates(t *testing.T) {
 var (
 	flagInProse     = regexp.MustCompile("`(--[a-z][a-z-]*)[ =`]")
 	flagInHelp      = regexp.MustCompile(`(?m)^\s+(?:-\w, )?(--[a-z][a-z-]*)`)
-	commandInHelp   = regexp.MustCompile(`(?m)^  ([a-z]+) `)
+	commandInHelp   = regexp.MustCompile(`(?m)^  ([a-z][a-z-]*) `)
 	environmentName = regexp.MustCompile(`MODFARM_[A-Z_]+`)
 )
 

@@ -25,6 +25,7 @@ func importTable() []rule {
 	return []rule{
 		{"module", nil},
 		{"module/archive", []string{"module"}},
+		{"module/project", []string{"module", "module/archive"}},
 		{"module/provenance", []string{"module"}},
 		{"module/scaffold", []string{"module"}},
 		{"module/source", []string{"module"}},

@@ -20,7 +20,7 @@ func newModule(lookup lookupFunc) *cobra.Command {
 The farm is --url or MODFARM_URL; the API key is MODFARM_KEY_ID and MODFARM_KEY.`,
 	}
 	cmd.AddCommand(newModuleGenerate(lookup), newModuleCreate(lookup), newModuleUpdate(lookup), newModuleList(lookup), newModuleVersions(lookup),
-		newModuleResolve(lookup), newModuleUpdateModels(), newModuleUpload(lookup), newModuleDownload(lookup), newModuleInfo(lookup), newModuleSearch(lookup), newModuleDeprecate(lookup),
+		newModuleResolve(lookup), newModuleUpdateModels(), newModuleValidate(lookup), newModuleUpload(lookup), newModuleDownload(lookup), newModuleInfo(lookup), newModuleSearch(lookup), newModuleDeprecate(lookup),
 		newModuleUndeprecate(lookup), newModuleDelete(lookup), newBuild(lookup))
 	return cmd
 }

@@ -73,6 +73,7 @@ func New(cfg Config) http.Handler {
 	s.mountServices(mux)
 	mux.Handle("GET "+wire.PathHealth, s.endpoint(s.health))
 	mux.Handle("GET "+wire.PathPackages+"{namespace}/{name}/{file}", s.endpoint(s.download))
+	mux.Handle("GET "+wire.PathSchema, s.endpoint(s.manifestSchema))
 	mux.Handle("GET "+wire.PathResolve+"{namespace}/{name}", s.endpoint(s.getResolved))
 	mux.Handle("GET "+wire.PathJobs+"{job}/source", s.endpoint(s.getSource))
 	s.mountUploads(mux)

@@ -37,6 +37,8 @@ const (
 	PathJobs = "/api/v1/jobs/"
 	// PathUploads is where uploads are begun.
 	PathUploads = "/api/v1/uploads"
+	// PathSchema is the JSON Schema of meta.json, for editors: everybody may read it.
+	PathSchema = "/schemas/module.schema.json"
 	// ArchiveSuffix ends the name of every download.
 	ArchiveSuffix = ".tar.gz"
 )
