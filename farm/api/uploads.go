@@ -113,7 +113,9 @@ func (s *server) moduleTarget(r *http.Request, p account.Principal, row registry
 			Entrypoint: m.Metadata.Entrypoint, Platform: row.Release.Platform, FirstRun: m.Metadata.FirstRun,
 			LenientEntrypoint: row.Lenient,
 		},
-		keep: func(ctx context.Context, rel module.Release) error { return s.registry.Publish(ctx, []module.Release{rel}) },
+		keep: func(ctx context.Context, rel module.Release) error {
+			return s.registry.Publish(ctx, []module.Release{rel})
+		},
 	}, nil
 }
 
