@@ -22,6 +22,9 @@ import (
 
 // build is the road of one attempt, from the commit to the uploaded archive.
 func (j *job) build(ctx context.Context) (err error) {
+	if j.kept.Built {
+		return j.deliverBuilt(ctx)
+	}
 	if err := j.startEarly(ctx); err != nil {
 		return err
 	}
@@ -87,12 +90,17 @@ func (c checkout) open() (*os.Root, error) {
 }
 
 func (j *job) fetch(ctx context.Context) (checkout, error) {
-	b := j.a.Build
 	j.step(stepFetch)
 	when, err := j.fetchTree(ctx)
 	if err != nil {
 		return checkout{}, err
 	}
+	return j.checkedOut(when)
+}
+
+// checkedOut looks at the tree.
+func (j *job) checkedOut(when time.Time) (checkout, error) {
+	b := j.a.Build
 	c := checkout{manifest: j.a.Manifest, settings: j.a.Settings, time: when}
 	if c.settings == nil {
 		c.settings = module.DefaultSettings()
@@ -229,6 +237,14 @@ func (j *job) follow(ctx context.Context, p plan, c checkout) (*os.File, *archiv
 	if err := j.inContainer(ctx, p, c); err != nil {
 		return nil, nil, err
 	}
+	j.save(func(s *saved) {
+		s.Built, s.Plan, s.Until, s.Step, s.Time = true, savedPlan{p.strategy, p.because}, j.until, stepBuild, c.time
+	})
+	return j.conclude(ctx, p, c)
+}
+
+// conclude checks what the scripts left.
+func (j *job) conclude(ctx context.Context, p plan, c checkout) (*os.File, *archive.Report, error) {
 	j.step(stepInspect)
 	ctx, cancel := j.within(ctx, c.settings)
 	defer cancel()

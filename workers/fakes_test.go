@@ -1,6 +1,7 @@
 package workers_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -42,6 +43,7 @@ type fakeJob struct {
 	lost, cancelled bool
 	finished        bool
 	ended           chan client.Outcome
+	assignment      *client.Assignment
 }
 
 func newFakeFarm() *fakeFarm {
@@ -64,7 +66,7 @@ func (f *fakeFarm) queue(a *client.Assignment) (id string) {
 		a.Job.ID = id
 		a.Job.LogSize = 100 // an earlier attempt's
 		a.Lease = client.Lease{LeaseRef: client.LeaseRef{JobID: id, Token: "lease-" + id}, TTL: 300 * time.Millisecond}
-		f.jobs[id] = &fakeJob{log: make([]byte, 100), ended: make(chan client.Outcome, 1)}
+		f.jobs[id] = &fakeJob{log: make([]byte, 100), ended: make(chan client.Outcome, 1), assignment: a}
 		f.waiting = append(f.waiting, a)
 	})
 	return id
@@ -95,6 +97,20 @@ func (f *fakeFarm) Claim(_ context.Context, w client.Worker) (a *client.Assignme
 		case len(f.waiting) > 0:
 			a, f.waiting = f.waiting[0], f.waiting[1:]
 		}
+	})
+	return a, err
+}
+
+func (f *fakeFarm) Resume(_ context.Context, _ client.Worker, l client.LeaseRef) (a *client.Assignment, err error) {
+	f.change(func() {
+		var j *fakeJob
+		if j, err = f.held(l); err != nil || j.finished {
+			err = cmp.Or(err, client.ErrLeaseLost)
+			return
+		}
+		again := *j.assignment
+		again.Job.LogSize = int64(len(j.log))
+		a = &again
 	})
 	return a, err
 }

@@ -13,6 +13,9 @@ import (
 // Jobs gives out work. Claim returns nil without an error when there is none for this worker.
 type Jobs interface {
 	Claim(ctx context.Context, w client.Worker) (*client.Assignment, error)
+	// Resume gives a job again whose lease a worker of this name still holds. The error wraps client.ErrLeaseLost when
+	// it does not.
+	Resume(ctx context.Context, w client.Worker, l client.LeaseRef) (*client.Assignment, error)
 }
 
 // Leases are what a worker does under a lease. Each error that wraps client.ErrLeaseLost means: stop, another

@@ -47,6 +47,8 @@ type job struct {
 	ready    *ready         // a container that nobody uses yet; nil when there is none
 	closing  sync.WaitGroup // containers that are being removed
 
+	kept saved // for the next process of this worker
+
 	telling sync.Mutex
 	report  module.BuildReport // what the farm is told of how it was built
 }
@@ -69,8 +71,8 @@ func (j *job) told() *module.BuildReport {
 	return &report
 }
 
-// runJob builds a job and tells the farm how it went. It returns when nothing of it is left.
-func (p *Pool) runJob(ctx context.Context, a *client.Assignment) {
+// runJob builds a job, or goes on with the one that was left, and tells the farm how it went. It returns when nothing of it is left.
+func (p *Pool) runJob(ctx context.Context, a *client.Assignment, left *saved) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	logger := p.log().With("job", a.Job.ID, "module", a.Build.Module.String(), "platform", a.Job.Platform.String())
@@ -87,7 +89,7 @@ func (p *Pool) runJob(ctx context.Context, a *client.Assignment) {
 
 	logger.InfoContext(ctx, "building", "version", a.Build.Version.String(), "commit", a.Build.Commit, "attempt", a.Job.Attempt)
 	started := time.Now()
-	err := j.attempt(ctx)
+	err := j.attempt(ctx, left)
 	if errors.Is(err, client.ErrLeaseLost) {
 		logger.WarnContext(ctx, "the lease was lost: another worker has the job", "error", err)
 		return
@@ -128,10 +130,15 @@ func (p *Pool) finish(ctx context.Context, a *client.Assignment, out client.Outc
 
 // attempt builds in a folder of its own, which stays. The log is with the farm when it returns, as far as the farm
 // takes it.
-func (j *job) attempt(ctx context.Context) (err error) {
-	j.dir, err = os.MkdirTemp(j.pool.jobsDir(), j.a.Job.ID+"-")
+func (j *job) attempt(ctx context.Context, left *saved) (err error) {
+	var rest []byte
+	if left != nil {
+		rest, err = j.takeUp(ctx, left)
+	} else if j.dir, err = os.MkdirTemp(j.pool.jobsDir(), j.a.Job.ID+"-"); err != nil {
+		err = fmt.Errorf("make a folder for the job: %w", err)
+	}
 	if err != nil {
-		return fmt.Errorf("make a folder for the job: %w", err)
+		return err
 	}
 	output := cmp.Or(j.pool.LogTotal, DefaultLogTotal)
 	spool, err := newSpool(filepath.Join(j.dir, "log"), output+ownLines)
@@ -139,6 +146,16 @@ func (j *job) attempt(ctx context.Context) (err error) {
 		return err
 	}
 	defer spool.remove()
+	if len(rest) > 0 {
+		spool.begin(left.Step)
+		if _, err := spool.Write(rest); err != nil {
+			return err
+		}
+	}
+	j.save(func(s *saved) {
+		s.Lease, s.LogBase = j.a.Lease.LeaseRef, j.a.Job.LogSize
+		s.Step = cmp.Or(s.Step, stepPrepare)
+	})
 	secrets := append([]string{j.a.Token, j.a.Lease.Token}, j.pool.Secrets...)
 	j.log = newJobLog(spool, secrets, cmp.Or(j.pool.LogLine, DefaultLogLine), output)
 	defer j.ship(ctx, spool)()

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -80,7 +81,8 @@ type Pool struct {
 // gives back those that did not end, and returns when nothing of them is left. The error says why the pool could
 // not start, such as a farm that does not know its token (module.ErrUnauthorized); it is nil after an orderly end.
 func (p *Pool) Run(ctx context.Context) error {
-	if err := p.prepare(ctx); err != nil {
+	left, err := p.prepare(ctx)
+	if err != nil {
 		if ctx.Err() != nil { // told to stop before it began: that is an orderly end, too
 			return nil
 		}
@@ -93,12 +95,20 @@ func (p *Pool) Run(ctx context.Context) error {
 	var bells sync.WaitGroup
 	p.listen(ctx, &bells)
 	var work sync.WaitGroup
-	err := p.claimLoop(ctx, func(a *client.Assignment, free func()) {
+	slots := make(chan struct{}, max(1, p.Slots))
+	start := func(run func()) {
 		work.Go(func() {
-			defer free()
-			p.runJob(jobs, a)
+			defer func() { <-slots }()
+			run()
 		})
-	})
+	}
+	for _, s := range left {
+		if !taken(ctx, slots) {
+			break
+		}
+		start(func() { p.resume(jobs, s) })
+	}
+	err = p.claimLoop(ctx, slots, func(a *client.Assignment) { start(func() { p.runJob(jobs, a, nil) }) })
 	grace := time.AfterFunc(max(0, cmp.Or(p.Grace, DefaultGrace)), func() { stop(errDraining) })
 	defer grace.Stop()
 	refused()
@@ -107,26 +117,38 @@ func (p *Pool) Run(ctx context.Context) error {
 	return err
 }
 
-// prepare cleans up after earlier processes of this worker.
-func (p *Pool) prepare(ctx context.Context) error {
+// prepare cleans up after earlier processes of this worker, and returns the jobs that may go on.
+func (p *Pool) prepare(ctx context.Context) ([]*saved, error) {
 	p.wake = make(chan struct{})
 	p.rest.first = cmp.Or(p.Rest, DefaultRest)
 	p.running = map[string]*heartbeat{}
 	if len(p.Native)+len(p.Cross)+len(p.QEMU) == 0 {
-		return fmt.Errorf("%w: this worker can build no platform", module.ErrInvalid)
+		return nil, fmt.Errorf("%w: this worker can build no platform", module.ErrInvalid)
 	}
 	if err := p.Runner.Reap(ctx); err != nil {
-		return fmt.Errorf("clean up what earlier builds left: %w", err)
-	}
-	if _, err := os.Stat(p.jobsDir()); err == nil {
-		if err := p.Runner.RemoveFolder(ctx, p.jobsDir()); err != nil {
-			return fmt.Errorf("clean up what earlier builds left: %w", err)
-		}
+		return nil, fmt.Errorf("clean up what earlier builds left: %w", err)
 	}
 	if err := os.MkdirAll(p.jobsDir(), 0o755); err != nil {
-		return fmt.Errorf("the work folder is not writable: %w; choose another one", err)
+		return nil, fmt.Errorf("the work folder is not writable: %w; choose another one", err)
 	}
-	return nil
+	left, err := p.leftJobs()
+	if err != nil {
+		return nil, err
+	}
+	folders, err := os.ReadDir(p.jobsDir())
+	if err != nil {
+		return nil, fmt.Errorf("clean up what earlier builds left: %w", err)
+	}
+	for _, folder := range folders {
+		dir := filepath.Join(p.jobsDir(), folder.Name())
+		if slices.ContainsFunc(left, func(s *saved) bool { return s.dir == dir }) {
+			continue
+		}
+		if err := p.Runner.RemoveFolder(ctx, dir); err != nil {
+			return nil, fmt.Errorf("clean up what earlier builds left: %w", err)
+		}
+	}
+	return left, nil
 }
 
 func (p *Pool) jobsDir() string { return filepath.Join(p.WorkDir, "jobs", filepath.Base(p.Name)) }
@@ -192,14 +214,11 @@ func (p *Pool) check(jobID string) {
 
 // claimLoop asks for a job whenever a slot is free, until ctx ends. The error is that of a farm which refuses this
 // worker from the first.
-func (p *Pool) claimLoop(ctx context.Context, start func(a *client.Assignment, free func())) error {
-	slots := make(chan struct{}, max(1, p.Slots))
+func (p *Pool) claimLoop(ctx context.Context, slots chan struct{}, start func(*client.Assignment)) error {
 	answered := false
 	for failures := 0; ; {
-		select {
-		case <-ctx.Done():
+		if !taken(ctx, slots) {
 			return nil
-		case slots <- struct{}{}:
 		}
 		p.rest.take(ctx)
 		a, err := p.claim(ctx, p.self(cap(slots)-len(slots)+1))
@@ -220,7 +239,17 @@ func (p *Pool) claimLoop(ctx context.Context, start func(a *client.Assignment, f
 			p.idle(ctx)
 			continue
 		}
-		start(a, func() { <-slots })
+		start(a)
+	}
+}
+
+// taken waits for a free slot and takes it; false when ctx ended first.
+func taken(ctx context.Context, slots chan<- struct{}) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case slots <- struct{}{}:
+		return true
 	}
 }
 

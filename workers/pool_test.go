@@ -436,3 +436,13 @@ func TestPoolOfNothing(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// eventually waits for what happens beside the test.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within a minute: %s", what)
+		}
+	}
+}

@@ -79,7 +79,7 @@ func (j *job) try(ctx context.Context, file *os.File, report *archive.Report, c 
 		return nil
 	}
 	dir := filepath.Join(j.dir, "smoke")
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o755)); err != nil { // of before a restart
 		return fmt.Errorf("unpack the archive: %w", err)
 	}
 	if err := archive.Extract(ctx, io.NewSectionReader(file, 0, report.Size), dir, archive.Limits{}); err != nil {

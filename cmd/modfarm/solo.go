@@ -166,6 +166,11 @@ func (f *soloFarm) Claim(context.Context, client.Worker) (*client.Assignment, er
 	return a, nil
 }
 
+// Resume implements workers.Jobs: nothing goes on after this process.
+func (f *soloFarm) Resume(context.Context, client.Worker, client.LeaseRef) (*client.Assignment, error) {
+	return nil, client.ErrLeaseLost
+}
+
 // Extend implements workers.Leases.
 func (f *soloFarm) Extend(context.Context, client.LeaseRef, client.Progress) (client.Directive, error) {
 	return client.Directive{TTL: time.Minute}, nil
