@@ -38,6 +38,8 @@ var (
 // exhausted says which limit a failed script ran into; nil when it was none.
 func exhausted(key string, exit Exit, output string) error {
 	switch {
+	case exit.EndedContainer:
+		return failed("%s ended its own container, as kill -9 -1 does; let it end only processes that it started", key)
 	case exit.OutOfMemory:
 		return failed("%s ran out of memory: %swhen all %s were used; build with fewer processes at a time (make -j1), "+
 			"or have the worker's owner raise --memory", key, victim(exit.Killed), bytesOr(exit.MemoryLimit, "its memory"))

@@ -24,12 +24,11 @@ func (j *job) startEarly(ctx context.Context) error {
 	if err := os.MkdirAll(j.tree(), 0o755); err != nil {
 		return fmt.Errorf("make a folder for the job: %w", err)
 	}
-	// Whether a module crosses is seen from its source, and the other way needs another container.
-	if s := j.a.Strategies; len(s) == 0 || s[0] == module.StrategyCross && len(s) > 1 {
+	if len(j.a.Strategies) == 0 {
 		return nil
 	}
 	e := &ready{platform: j.a.Job.Platform, done: make(chan struct{})}
-	if j.a.Strategies[0] == module.StrategyCross {
+	if j.a.Strategies[0] == module.StrategyCross { // whether it does cross is seen from its source; the probe runs there in any case
 		e.platform = j.pool.Host
 	}
 	j.ready = e

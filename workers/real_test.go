@@ -2,6 +2,7 @@ package workers_test
 
 import (
 	"context"
+	"crypto/rand"
 	"strings"
 	"testing"
 	"time"
@@ -47,7 +48,7 @@ func inDocker(t *testing.T, limits docker.Limits) *world {
 		}
 	}
 	w := newWorld(t)
-	w.pool.Name = "test-" + strings.ToLower(t.Name())
+	w.pool.Name = "test-" + strings.ToLower(t.Name()+rand.Text()[:6]) // the engine may run the same test of another checkout
 	runner, err := docker.New(t.Context(), docker.Options{
 		Engine: engine, Name: w.pool.Name, WorkDir: w.pool.WorkDir, Images: present{}, Limits: limits,
 		Guard: guardtest.Program(t),

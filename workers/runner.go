@@ -91,6 +91,8 @@ type Exit struct {
 	Code int
 	// OutOfMemory says that the kernel ended a process of the container for want of memory.
 	OutOfMemory bool
+	// EndedContainer says that the command ended the container it ran in.
+	EndedContainer bool
 	// Killed is the name of the process that the kernel ended then; empty when unknown.
 	Killed string
 	// ForksRefused is how often the command was refused a process for the limit of processes.

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
@@ -76,7 +77,7 @@ func (r *Runner) create(ctx context.Context, c *box, ref string, room workers.Ro
 	if err := errors.Join(err, <-guarding); err != nil {
 		return err
 	}
-	c.id = made.ID
+	c.id, c.started = made.ID, time.Now()
 	c.image = r.digested(ctx, ref)
 	if _, err := r.engine.ContainerStart(ctx, c.id, client.ContainerStartOptions{}); err != nil {
 		return err
@@ -120,14 +121,15 @@ func ociPlatform(p module.Platform) *ocispec.Platform {
 
 // box is one build container.
 type box struct {
-	r      *Runner
-	id     string
-	guard  *sentry
-	apt    string // file with apt's settings
-	image  string
-	cache  workers.Cache
-	watch  *watch // nil before the container runs
-	before counts // at the end of the last command
+	r       *Runner
+	id      string
+	guard   *sentry
+	apt     string // file with apt's settings
+	image   string
+	started time.Time
+	cache   workers.Cache
+	watch   *watch // nil before the container runs
+	before  counts // at the end of the last command
 
 	mu     sync.Mutex
 	closed bool

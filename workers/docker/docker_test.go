@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -122,7 +123,7 @@ func newRunner(t *testing.T, change ...func(*docker.Options)) (*docker.Runner, s
 		t.Skipf("no test image can be made of this machine's programs: %v", err)
 	}
 	opts := docker.Options{
-		Guard: guardtest.Program(t), Engine: c, Name: "test-" + strings.ToLower(filepath.Base(t.TempDir())) + strings.ToLower(t.Name()),
+		Guard: guardtest.Program(t), Engine: c, Name: "test-" + strings.ToLower(rand.Text()[:6]+t.Name()),
 		WorkDir: t.TempDir(), Images: oneImage(hostTools), Limits: docker.Limits{Memory: 256 << 20, CPUs: 1},
 	}
 	for _, f := range change {

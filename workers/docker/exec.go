@@ -1,11 +1,13 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -25,6 +27,23 @@ const (
 	killed = 137
 )
 
+// runScript runs a script and ends what it left in the background: everything that was not there before. It starts no
+// process for that, since the script may have used up all that it may have. What bash says of a script that was killed
+// is not the script's.
+const runScript = `kept=" $$ "; for p in /proc/[0-9]*; do kept="$kept${p#/proc/} "; done
+exec 3>&2 2>/dev/null
+bash -c "$1" 2>&3 3>&-
+status=$?
+for round in 1 2 3 4 5 6 7 8 9; do
+	left=
+	for p in /proc/[0-9]*; do
+		p=${p#/proc/}
+		case $kept in *" $p "*) ;; *) kill -KILL "$p" && left=1 ;; esac
+	done
+	[ "$left" ] || break
+done
+exit $status`
+
 // Run runs a command as an exec of the container.
 func (c *box) Run(ctx context.Context, cmd workers.Command) (workers.Exit, error) {
 	ctx, free := c.bounded(ctx)
@@ -39,7 +58,7 @@ func (c *box) Run(ctx context.Context, cmd workers.Command) (workers.Exit, error
 	defer c.guard.onRefusal(nil)
 	made, err := c.r.engine.ExecCreate(ctx, c.id, client.ExecCreateOptions{
 		AttachStdout: true, AttachStderr: true, User: "0:0",
-		Env: slices.Concat(cmd.Env, env), WorkingDir: cmd.Dir, Cmd: []string{"bash", "-c", cmd.Script},
+		Env: slices.Concat(cmd.Env, env), WorkingDir: cmd.Dir, Cmd: []string{"bash", "-c", runScript, "modfarm", cmd.Script},
 	})
 	if err != nil {
 		return workers.Exit{}, c.explain(ctx, err)
@@ -135,14 +154,38 @@ func (c *box) exit(ctx context.Context, exec string) (workers.Exit, error) {
 	if s := state.Container.State; s != nil {
 		exit.OutOfMemory = s.OOMKilled && !s.Running // otherwise an earlier command may have been meant
 		if !s.Running && !exit.OutOfMemory {
-			return exit, fmt.Errorf("%w: the build container ended by itself", module.ErrUnavailable)
+			return c.endedByItself(ctx, exit)
 		}
 		c.diagnose(ctx, &exit, s.Pid)
 	}
 	if exit.Code == killed && !exit.OutOfMemory && c.vanishes(ctx) {
-		return exit, c.explain(ctx, errors.New("the build container was killed or removed from outside"))
+		return c.endedByItself(ctx, exit)
 	}
 	return exit, nil
+}
+
+// endedByItself tells a script that ended its own container, as kill -9 -1 does, from somebody or something that ended
+// it from outside. The engine remembers for a while what it was asked to end.
+func (c *box) endedByItself(ctx context.Context, exit workers.Exit) (workers.Exit, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	asked := c.r.engine.Events(ctx, client.EventsListOptions{
+		Since: strconv.FormatInt(c.started.Unix()-1, 10), Until: strconv.FormatInt(time.Now().Unix()+1, 10),
+		Filters: make(client.Filters).Add("container", c.id).Add("event", "kill", "stop", "destroy"),
+	})
+	for {
+		select {
+		case <-asked.Messages:
+			return exit, c.explain(ctx, errors.New("the build container was killed or removed from outside"))
+		case err := <-asked.Err:
+			if !errors.Is(err, io.EOF) {
+				return exit, c.explain(ctx, fmt.Errorf("the build container ended, and why is not known: %w", err))
+			}
+			exit.EndedContainer = true
+			exit.Code = cmp.Or(exit.Code, killed)
+			return exit, nil
+		}
+	}
 }
 
 // vanishes says whether the container is ending or gone, though a moment ago the engine called it running: the end

@@ -206,17 +206,19 @@ func TestProcessorsAreBounded(t *testing.T) {
 	}
 }
 
-func TestBackgroundProcessesEndWithTheContainer(t *testing.T) {
+func TestBackgroundProcessesEndWithTheCommand(t *testing.T) {
 	t.Parallel()
 	r, work := newRunner(t)
 	c := start(t, r, workers.Room{Folder: folder(t, work)})
 	mark := "3" + strconv.Itoa(os.Getpid()) + ".25" // a duration that nothing else sleeps
-	run(t, c, workers.Command{Script: "sleep " + mark + " >/dev/null 2>&1 &"})
-	eventually(t, "the process is there", func() bool { return sleeping(t, mark) > 0 })
-	if err := c.Close(t.Context()); err != nil {
-		t.Fatal(err)
+	out, exit := run(t, c, workers.Command{Script: "(sleep " + mark + " & sleep " + mark + ") & sleep " + mark + " >/dev/null 2>&1 & echo on; exit 4"})
+	if exit.Code != 4 || out != "on\n" {
+		t.Errorf("exit %d, output %q", exit.Code, out)
 	}
-	eventually(t, "the process is gone", func() bool { return sleeping(t, mark) == 0 })
+	eventually(t, "the processes are gone", func() bool { return sleeping(t, mark) == 0 })
+	if out, _ := run(t, c, workers.Command{Script: "echo the container goes on"}); out != "the container goes on\n" {
+		t.Errorf("output %q", out)
+	}
 }
 
 // eventually waits for what the engine and the kernel do beside the test.

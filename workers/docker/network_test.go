@@ -130,8 +130,7 @@ func TestAllowedAddressesAndTightening(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	background := fmt.Sprintf("exec 3<>/dev/tcp/%s/%d; (while echo tick >&3; do sleep 0.05; done) >/dev/null 2>&1 & echo", host, l.Addr().(*net.TCPAddr).Port)
-	run(t, c, workers.Command{Script: background, Network: module.NetworkFull})
+	beside(t, fmt.Sprintf("exec 3<>/dev/tcp/%s/%d; while echo tick >&3; do sleep 0.05; done", host, l.Addr().(*net.TCPAddr).Port))
 	conn, err := l.Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -153,12 +152,23 @@ func TestAllowedAddressesAndTightening(t *testing.T) {
 	}
 }
 
+// beside runs a script in the test's one container that goes on while commands come and go, which end what they left.
+func beside(t *testing.T, script string) {
+	t.Helper()
+	id := containerOf(t, engine(t), "job-"+strings.ToLower(t.Name()))
+	if out, err := exec.Command("docker", "exec", "-d", id, "bash", "-c", script).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+}
+
 func TestBuildsDoNotReachEachOther(t *testing.T) {
 	t.Parallel()
 	r, work := newRunner(t, builderImage(t))
 	dir := folder(t, work)
-	one, two := start(t, r, workers.Room{Folder: dir}), start(t, r, workers.Room{Folder: dir})
-	serve := `python3 -m http.server --bind 0.0.0.0 8123 >/dev/null 2>&1 & for i in $(seq 100); do (exec 3<>/dev/tcp/127.0.0.1/8123) 2>/dev/null && break; sleep 0.1; done
+	one := start(t, r, workers.Room{Folder: dir})
+	beside(t, "exec python3 -m http.server --bind 0.0.0.0 8123")
+	two := start(t, r, workers.Room{Folder: dir})
+	serve := `for i in $(seq 100); do (exec 3<>/dev/tcp/127.0.0.1/8123) 2>/dev/null && break; sleep 0.1; done
 		python3 -c 'import socket; print(socket.gethostbyname(socket.gethostname()))'`
 	out, _ := run(t, one, workers.Command{Script: tryHosts + serve + "; try 127.0.0.1 8123", Network: module.NetworkFull})
 	address, rest, _ := strings.Cut(out, "\n")
@@ -221,7 +231,7 @@ func TestNetworkRegistries(t *testing.T) {
 		t.Errorf("there is a way around the proxy:\n%s", out)
 	}
 	out, _ = run(t, c, workers.Command{Script: `echo "[$https_proxy]"; cat /etc/apt/apt.conf.d/99modfarm; curl -sS -m 20 ` + s.URL + `/direct`, Network: module.NetworkFull})
-	if out != "[]\nthe registry serves /direct\n" {
+	if !strings.HasPrefix(out, "[]\n") || !strings.HasSuffix(out, "\nthe registry serves /direct\n") || strings.Contains(out, "Proxy") {
 		t.Errorf("the next step still has the proxy: %q", out)
 	}
 }

@@ -70,6 +70,16 @@ func TestVanishedContainerIsTheMachinesFault(t *testing.T) {
 	}
 }
 
+// TestCommandEndsItsContainer does what an operator does, from inside: that is the author's.
+func TestCommandEndsItsContainer(t *testing.T) {
+	t.Parallel()
+	r, work := newRunner(t)
+	c := start(t, r, workers.Room{Folder: folder(t, work)})
+	if _, exit := run(t, c, workers.Command{Script: "kill -9 -1; sleep 60"}); exit.Code == 0 || !exit.EndedContainer {
+		t.Errorf("exit %+v, want the end of the container", exit)
+	}
+}
+
 // TestKilledCommandIsTheAuthors ends with the status of SIGKILL while the container goes on.
 func TestKilledCommandIsTheAuthors(t *testing.T) {
 	t.Parallel()
