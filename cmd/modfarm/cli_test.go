@@ -77,22 +77,12 @@ func readTwin(flags *pflag.FlagSet, f *pflag.Flag, name string) error {
 	return nil
 }
 
-func walk(cmd *cobra.Command, visit func(*cobra.Command)) {
-	visit(cmd)
-	for _, sub := range cmd.Commands() {
-		walk(sub, visit)
-	}
-}
-
 // commandPage is docs/cli.md.
 func commandPage(root *cobra.Command) string {
 	var page strings.Builder
 	page.WriteString("# The command line\n\n" +
 		"<!-- Written by go test ./cmd/modfarm -run Documented -update; edit the commands instead. -->\n")
 	walk(root, func(cmd *cobra.Command) {
-		if cmd.Hidden || cmd.HasParent() && cmd.Parent().Hidden {
-			return
-		}
 		fmt.Fprintf(&page, "\n## %s\n\n%s\n", cmd.CommandPath(), cmp.Or(cmd.Long, cmd.Short+"."))
 		if cmd.Runnable() {
 			fmt.Fprintf(&page, "\n```text\n%s\n```\n", cmd.UseLine())
@@ -105,14 +95,6 @@ func commandPage(root *cobra.Command) string {
 	return page.String()
 }
 
-func unindent(text string) string {
-	lines := strings.Split(strings.Trim(text, "\n"), "\n")
-	for i := range lines {
-		lines[i] = strings.TrimPrefix(lines[i], "  ")
-	}
-	return strings.Join(lines, "\n")
-}
-
 func writeFlags(page *strings.Builder, cmd *cobra.Command) {
 	if !cmd.HasAvailableLocalFlags() {
 		return
@@ -120,7 +102,7 @@ func writeFlags(page *strings.Builder, cmd *cobra.Command) {
 	page.WriteString("\n| flag | in the environment | default | meaning |\n|---|---|---|---|\n")
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
 		name, ok := twin(f)
-		meaning, given := defaultOf(f, strings.TrimSuffix(f.Usage, " [$"+name+"]"))
+		meaning, given := defaultOf(f)
 		if name = code(name); !ok {
 			name = ""
 		}
@@ -130,27 +112,6 @@ func writeFlags(page *strings.Builder, cmd *cobra.Command) {
 		}
 		fmt.Fprintf(page, "| %s | %s | %s | %s |\n", flag, name, given, strings.ReplaceAll(meaning, "|", `\|`))
 	})
-}
-
-// defaultOf divides the text of a flag into its meaning and its default. What
-// depends on the machine is said in words.
-func defaultOf(f *pflag.Flag, usage string) (meaning, given string) {
-	if text, words, found := strings.Cut(usage, " (default "); found {
-		return text, strings.TrimSuffix(words, ")")
-	}
-	inWords := map[string]string{
-		"data": "`/var/lib/modfarm` for root, else `modfarm` in the user's data folder",
-		"work": "`work` in the default of `--data`", "slots": "the machine's processors",
-		"image-cache": "`/var/cache/modfarm/images` for root, else `modfarm/images` in the user's cache folder",
-		"platform":    "this machine's",
-	}
-	switch {
-	case f.DefValue == "" || f.DefValue == "[]" || f.DefValue == "false":
-		return usage, ""
-	case inWords[f.Name] != "":
-		return usage, inWords[f.Name]
-	}
-	return usage, code(f.DefValue)
 }
 
 func code(text string) string { return "`" + text + "`" }

@@ -79,7 +79,7 @@ Exit status: 0 done, 1 failed, 2 a mistake in the command line, 3 a build failed
 	root.AddCommand(newUp(lookup), newServe(lookup), newWorker(lookup), newImages(lookup), newCache(), newAction(),
 		newModule(lookup), newLogin(lookup), newLogout(lookup), newWhoami(lookup), newProfiles(lookup),
 		newOrg(lookup), newKey(lookup),
-		newGitHub(lookup), newDoctor(lookup), newGuard(), newVersion())
+		newGitHub(lookup), newDoctor(lookup), newGuard(), newMan(), newVersion())
 	showTwins(root)
 	completeFlags(root)
 	return root

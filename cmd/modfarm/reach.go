@@ -19,7 +19,7 @@ func (f *reachFlags) add(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.allow, "build-allow", nil,
 		"private addresses that builds may reach, as 10.1.0.0/16 or 10.1.2.3:443 (may be repeated; by default none, and not this machine)")
 	flags.StringSliceVar(&f.registries, "build-registry", nil,
-		"hosts that steps with `network: registries` may reach besides the public registries and the hosts in --build-env, as HOST, HOST:PORT or *.DOMAIN (may be repeated)")
+		"hosts that steps with 'network: registries' may reach besides the public registries and the hosts in --build-env, as HOST, HOST:PORT or *.DOMAIN (may be repeated)")
 }
 
 // parse checks the flags; all mistakes at once.
