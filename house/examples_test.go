@@ -82,7 +82,7 @@ func TestDocumentedNames(t *testing.T) {
 	for _, flag := range flags {
 		names = append(names, "MODFARM_"+strings.ToUpper(strings.ReplaceAll(flag[2:], "-", "_")))
 	}
-	foreign := []string{"--user", "--network"} // of docker run
+	foreign := []string{"--user", "--network", "--base-url"} // of docker run, and of the stock command line
 
 	for _, file := range documents(t) {
 		data, err := os.ReadFile(file)
