@@ -221,7 +221,7 @@ func TestFaults(t *testing.T) {
 		}
 		paths = append(paths, f.Path)
 	}
-	if diff := cmp.Diff([]string{"repo", "platforms[0]", "ref"}, paths); diff != "" {
+	if diff := cmp.Diff([]string{"repo", "ref", "platforms[0]"}, paths); diff != "" {
 		t.Errorf("paths (-want +got):\n%s", diff)
 	}
 }
