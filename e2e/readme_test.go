@@ -14,11 +14,10 @@ import (
 
 	"github.com/modfarm/modfarm/e2e/road"
 	"github.com/modfarm/modfarm/module"
-	"github.com/modfarm/modfarm/module/source/gittest"
 )
 
 // TestReadmeQuickStart runs the commands under "Run a farm" of the README as they
-// stand there: copied by somebody with two terminals and a module of their own.
+// stand there: copied by somebody with two terminals.
 func TestReadmeQuickStart(t *testing.T) {
 	root, err := filepath.Abs("..")
 	if err != nil {
@@ -30,7 +29,7 @@ func TestReadmeQuickStart(t *testing.T) {
 	}
 	start, key, use := quickStart(t, filepath.Join(root, "README.md"))
 	home := t.TempDir()
-	work := widget(t, platforms)
+	work := t.TempDir()
 	script := fmt.Sprintf(`set -euo pipefail
 cd '%s'
 %s %s --listen %s >"$HOME/farm.log" 2>&1 &
@@ -48,7 +47,7 @@ cd '%s'
 
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", script)
 	var out bytes.Buffer
-	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CACHE_HOME="+cacheHome(t), "GOCACHE="+goEnv(t, "GOCACHE"), "GOPATH="+goEnv(t, "GOPATH"))
+	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CONFIG_HOME="+home, "XDG_CACHE_HOME="+cacheHome(t), "GOCACHE="+goEnv(t, "GOCACHE"), "GOPATH="+goEnv(t, "GOPATH"))
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = time.Minute
@@ -61,7 +60,7 @@ cd '%s'
 			t.Errorf("the output lacks %q:\n%s", want, out.String())
 		}
 	}
-	archive := filepath.Join(work, "widget-0.1.0-linux-arm64.tar.gz")
+	archive := filepath.Join(work, "widget", "0.1.0-linux-arm64", "acme-widget.tar.gz")
 	if info, err := os.Stat(archive); err != nil || info.Size() == 0 {
 		t.Errorf("the download: %v", err)
 	}
@@ -86,30 +85,6 @@ func quickStart(t *testing.T, file string) (start, key, use string) {
 		t.Fatalf("the quick start has other blocks than this test runs: %q", found)
 	}
 	return found[0], found[1], found[2]
-}
-
-// widget is a clone of a module's repository that is served on loopback.
-func widget(t *testing.T, platforms []module.Platform) (work string) {
-	t.Helper()
-	served := t.TempDir()
-	server, err := gittest.NewServer(served)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Close() })
-	work = t.TempDir()
-	repo, err := gittest.NewRepo(t.Context(), served, "widget.git", work)
-	if err != nil {
-		t.Fatal(err)
-	}
-	build := "mkdir dist && printf '#!/bin/sh\\necho hello\\n' > dist/main && chmod 755 dist/main"
-	meta := metaOf(t, module.ID{Namespace: "acme", Name: "widget"}, build, func(m *module.Manifest) {
-		m.URL, m.Entrypoint, m.Build.Path, m.Build.Arch = server.URL+"/widget.git", "main", "dist", platforms
-	})
-	if _, err := repo.Commit(t.Context(), map[string]string{"meta.json": meta}, "v0.1.0"); err != nil {
-		t.Fatal(err)
-	}
-	return work
 }
 
 func freePort(t *testing.T) string {
