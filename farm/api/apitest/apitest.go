@@ -19,6 +19,7 @@ import (
 	"github.com/modfarm/modfarm/farm"
 	"github.com/modfarm/modfarm/farm/account"
 	"github.com/modfarm/modfarm/farm/api"
+	"github.com/modfarm/modfarm/farm/github"
 	"github.com/modfarm/modfarm/farm/registry"
 	"github.com/modfarm/modfarm/farm/store"
 	"github.com/modfarm/modfarm/module"
@@ -39,8 +40,10 @@ type Farm struct {
 	Farm     *farm.Farm
 	Registry *registry.Registry
 	Accounts *account.Accounts
-	Links    *farm.Links
-	Source   *Source
+	// GitHub has no App and does not run.
+	GitHub *github.GitHub
+	Links  *farm.Links
+	Source *Source
 	// Log is everything that was logged, at debug level.
 	Log *Log
 
@@ -105,8 +108,12 @@ func (f *Farm) assemble(tb testing.TB, dir string) {
 		Sealer: secret.Sealer("checkout-token"), Log: log,
 	}
 	f.Links = &farm.Links{Store: db}
+	f.GitHub = &github.GitHub{
+		Store: db, Builds: f.Farm, Organizations: organizations{f.Accounts}, Modules: modules{f.Registry},
+		Sealer: secret.Sealer("github-app"), PublicURL: "http://farm.example.com", LogKey: secret.SubKey("github-links"), Log: log,
+	}
 	f.Handler = api.New(api.Config{
-		Farm: f.Farm, Registry: f.Registry, Accounts: f.Accounts, Links: f.Links, WorkerToken: WorkerToken, Log: log, Version: "test",
+		GitHub: f.GitHub, Farm: f.Farm, Registry: f.Registry, Accounts: f.Accounts, Links: f.Links, WorkerToken: WorkerToken, Log: log, Version: "test",
 	})
 }
 
@@ -153,6 +160,18 @@ func must(tb testing.TB, err error) {
 	if err != nil {
 		tb.Fatal(err)
 	}
+}
+
+// organizations tells GitHub's side which organizations there are.
+type organizations struct{ a *account.Accounts }
+
+// OrgIDs implements github.Organizations.
+func (o organizations) OrgIDs(ctx context.Context) (ids []string, err error) {
+	list, err := o.a.Orgs(ctx)
+	for _, org := range list {
+		ids = append(ids, org.ID)
+	}
+	return ids, err
 }
 
 // modules tells the farm which modules the registry has.
