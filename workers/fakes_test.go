@@ -319,6 +319,7 @@ type hostRunner struct {
 	reaps   int
 	broken  bool          // the machine cannot build
 	failing int           // so many starts fail
+	staying int           // so many removals fail
 	asked   chan struct{} // gets a token when that was said
 	waiting []chan struct{}
 }
@@ -342,6 +343,12 @@ func (r *hostRunner) failStarts(n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.failing = n
+}
+
+func (r *hostRunner) failRemovals(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.staying = n
 }
 
 func (r *hostRunner) breaks(yes bool) {
@@ -432,6 +439,10 @@ func (b *hostBox) Close(context.Context) error {
 	defer b.r.mu.Unlock()
 	if b.closed {
 		return nil
+	}
+	if b.r.staying > 0 {
+		b.r.staying--
+		return errors.New("the engine does not answer")
 	}
 	b.closed = true
 	if b.r.boxes--; b.r.boxes == 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/modfarm/modfarm/module"
 )
@@ -89,9 +90,20 @@ func (j *job) leave(ctx context.Context, box Container) error {
 	return nil
 }
 
-// closeBox removes a container. What is left is told to the owner of the machine, not to the author.
+// closeBox removes a container, and tries for about a minute: an engine that is being restarted took the build with
+// it, but not what is left of its container. What cannot be removed is told to the owner of the machine, not to the
+// author.
 func (j *job) closeBox(ctx context.Context, box Container) {
-	if err := box.Close(ctx); err != nil {
-		j.slog.ErrorContext(ctx, leftBehind, "error", err)
+	const tries = 8
+	ctx = context.WithoutCancel(ctx) // a job that was cancelled leaves nothing either
+	for try := 0; ; try++ {
+		err := box.Close(ctx)
+		if err == nil {
+			return
+		}
+		if try == tries || (backoff{first: time.Second, most: 15 * time.Second}).sleep(ctx, try) != nil {
+			j.slog.ErrorContext(ctx, leftBehind, "error", err)
+			return
+		}
 	}
 }

@@ -29,3 +29,15 @@ func TestPoolRestsAfterAFault(t *testing.T) {
 		t.Errorf("the next job ended %s after the fault", took)
 	}
 }
+
+// TestPoolRemovesAContainerLater has the engine away when a build has ended: its container goes when it is back. That
+// nothing is left is checked at the end of the test.
+func TestPoolRemovesAContainerLater(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.runner.failRemovals(2)
+	w.start()
+	if got := w.outcome(w.submit(nil, module.BuildSpec{Build: makeOut}, nil)); got.Kind != client.OutcomeDone {
+		t.Fatalf("outcome %+v", got)
+	}
+}

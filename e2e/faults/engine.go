@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	docker "github.com/moby/moby/client"
 )
@@ -74,5 +76,22 @@ func (e *engine) away() error {
 	if !e.running() {
 		err = e.start(context.Background(), e.log)
 	}
-	return errors.Join(err, e.stop())
+	return errors.Join(err, e.stop(), unmountBelow(e.run), unmountBelow(e.dir))
+}
+
+// unmountBelow takes away what a daemon left mounted: the namespace of its host network, and after it was killed the
+// file systems of its containers.
+func unmountBelow(dir string) error {
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	var points []string
+	for line := range strings.Lines(string(mounts)) {
+		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[1], dir+"/") {
+			points = append(points, f[1])
+		}
+	}
+	faults := []error{err}
+	for _, point := range slices.Backward(points) {
+		faults = append(faults, sh(context.Background(), "umount", "--lazy", point))
+	}
+	return errors.Join(faults...)
 }
