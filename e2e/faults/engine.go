@@ -79,13 +79,13 @@ func (e *engine) away() error {
 	return errors.Join(err, e.stop(), unmountBelow(e.run), unmountBelow(e.dir))
 }
 
-// unmountBelow takes away what a daemon left mounted: the namespace of its host network, and after it was killed the
+// unmountBelow takes away, at and below a folder, what a daemon left mounted: the namespace of its host network, and after it was killed the
 // file systems of its containers.
 func unmountBelow(dir string) error {
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	var points []string
 	for line := range strings.Lines(string(mounts)) {
-		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[1], dir+"/") {
+		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[1]+"/", dir+"/") {
 			points = append(points, f[1])
 		}
 	}

@@ -59,9 +59,9 @@ type trial struct {
 func (l *lab) try(ctx context.Context, f fault) (noticed time.Duration, err error) {
 	t := &trial{lab: l, ctx: ctx, name: fmt.Sprintf("faults-%d-%s", os.Getpid(), f.name), host: "127.0.0.1"}
 	ended := make(chan struct{})
-	go func() { // a goroutine of its own, which fail can end
+	go func() { //nolint:contextcheck // a goroutine of its own, which fail can end; what it opens lives until close
 		defer close(ended)
-		t.open(f) //nolint:contextcheck // the git server lives until the trial ends
+		t.open(f)
 		noticed = f.run(t)
 		t.settle()
 	}()
