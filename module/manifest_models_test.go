@@ -42,11 +42,13 @@ func TestReplaceModels(t *testing.T) {
 			"{\n  \"module_id\": \"acme:weather\",\n  \"description\": \"x\",\n  \"models\": [\n    {\n      \"api\": \"rdk:component:sensor\",\n      \"model\": \"acme:weather:indoor\"\n    }\n  ],\n  \"entrypoint\": \"run\"\n}\n",
 		},
 		"null": {
-			"{\n  \"models\": null\n}\n", []module.Served{indoor},
+			"{\n  \"models\": null\n}\n",
+			[]module.Served{indoor},
 			"{\n  \"models\": [\n    {\n      \"api\": \"rdk:component:sensor\",\n      \"model\": \"acme:weather:indoor\"\n    }\n  ]\n}\n",
 		},
 		"on one line": {
-			`{"module_id":"a:b","models":[{"api":"rdk:component:sensor","model":"acme:weather:indoor"}]}`, []module.Served{outdoor, indoor},
+			`{"module_id":"a:b","models":[{"api":"rdk:component:sensor","model":"acme:weather:indoor"}]}`,
+			[]module.Served{outdoor, indoor},
 			`{"module_id":"a:b","models":[{"api":"rdk:component:sensor","model":"acme:weather:indoor"},{"api":"rdk:component:sensor","model":"acme:weather:outdoor"}]}`,
 		},
 		"absent on one line":    {`{"entrypoint": "run"}`, []module.Served{indoor}, `{"entrypoint": "run", "models": [{"api": "rdk:component:sensor", "model": "acme:weather:indoor"}]}`},
@@ -56,7 +58,8 @@ func TestReplaceModels(t *testing.T) {
 		"a key in another case": {`{"Models": []}`, []module.Served{indoor}, `{"Models": [{"api": "rdk:component:sensor", "model": "acme:weather:indoor"}]}`},
 		"a repeated entry": {
 			`{"models": [{"api": "rdk:service:slam", "model": "acme:weather:map"}, {"api": "rdk:service:slam", "model": "acme:weather:map"}]}`,
-			[]module.Served{mapper}, `{"models": [{"api": "rdk:service:slam", "model": "acme:weather:map"}]}`,
+			[]module.Served{mapper},
+			`{"models": [{"api": "rdk:service:slam", "model": "acme:weather:map"}]}`,
 		},
 	} {
 		got, err := module.ReplaceModels([]byte(tt.in), tt.served)

@@ -77,12 +77,12 @@ func TestSelectorMatches(t *testing.T) {
 		">=18446744073709551":  {"18446744073709551.0.0", "1.0.0"},
 	} {
 		sel := selector(t, text)
-		for _, v := range strings.Fields(want.takes) {
+		for v := range strings.FieldsSeq(want.takes) {
 			if !sel.Matches(version(t, v)) {
 				t.Errorf("%q does not take %s", text, v)
 			}
 		}
-		for _, v := range strings.Fields(want.leaves) {
+		for v := range strings.FieldsSeq(want.leaves) {
 			if sel.Matches(version(t, v)) {
 				t.Errorf("%q takes %s", text, v)
 			}

@@ -29,7 +29,7 @@ func weather() {
 		fmt.Fprintln(os.Stderr, "no barometer found")
 		os.Exit(7)
 	case "children":
-		child := exec.Command("sleep", "1000") //nolint:noctx // it is to be left behind
+		child := exec.Command("sleep", "1000")
 		if err := child.Start(); err != nil {
 			os.Exit(1)
 		}
@@ -37,7 +37,7 @@ func weather() {
 			os.Exit(1)
 		}
 	}
-	listener, err := net.Listen("unix", os.Args[1]) //nolint:noctx // a module listens until it is killed
+	listener, err := net.Listen("unix", os.Args[1])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -58,7 +58,7 @@ func weatherReady() grpc.MethodHandler {
 	api := func(kind, subtype string) *robotv1.ResourceRPCSubtype {
 		return &robotv1.ResourceRPCSubtype{Subtype: &commonv1.ResourceName{Namespace: "rdk", Type: kind, Subtype: subtype}}
 	}
-	return func(_ any, _ context.Context, read func(any) error, _ grpc.UnaryServerInterceptor) (any, error) { //nolint:revive // the order is grpc's
+	return func(_ any, _ context.Context, read func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 		if err := read(&emptypb.Empty{}); err != nil {
 			return nil, err
 		}

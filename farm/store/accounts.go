@@ -140,7 +140,7 @@ func (s *Store) KeyOrg(ctx context.Context, keyID string) (account.Key, account.
 	defer cancel()
 	var org account.Org
 	var created int64
-	stmt, err := s.prepared(ctx, "SELECT "+keyColumns+", "+orgColumns+" FROM api_keys k JOIN orgs o ON o.id = k.org_id WHERE k.id = ?")
+	stmt, err := s.prepared(ctx, "SELECT "+keyColumns+", "+orgColumns+" FROM api_keys k JOIN orgs o ON o.id = k.org_id WHERE k.id = ?") //nolint:sqlclosecheck // kept until the store closes
 	if err != nil {
 		return account.Key{}, account.Org{}, err
 	}

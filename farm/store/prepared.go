@@ -18,7 +18,7 @@ func (s *Store) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
 		return nil, mapError(err)
 	}
 	if first, loaded := s.often.LoadOrStore(query, stmt); loaded {
-		_ = stmt.Close()              // another caller was faster
+		_ = stmt.Close()              //nolint:sqlclosecheck // at once: another caller was faster
 		return first.(*sql.Stmt), nil //nolint:forcetypeassert // nothing else is stored
 	}
 	return stmt, nil
@@ -26,7 +26,7 @@ func (s *Store) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
 
 // oneOften is one for a query that is asked very often.
 func (s *Store) oneOften(ctx context.Context, query string, args []any, dest ...any) error {
-	stmt, err := s.prepared(ctx, query)
+	stmt, err := s.prepared(ctx, query) //nolint:sqlclosecheck // kept until the store closes
 	if err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (s *Store) oneOften(ctx context.Context, query string, args []any, dest ...
 
 // allOften is all for a query that is asked very often.
 func (s *Store) allOften(ctx context.Context, query string, args []any, scan func(scanner) error) error {
-	stmt, err := s.prepared(ctx, query)
+	stmt, err := s.prepared(ctx, query) //nolint:sqlclosecheck // kept until the store closes
 	if err != nil {
 		return err
 	}

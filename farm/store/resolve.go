@@ -74,7 +74,7 @@ func readUpload(version, platform, tags string) (u module.Upload, err error) {
 
 // Release returns one release of a module, or an error that wraps module.ErrNotFound.
 func (s *Store) Release(ctx context.Context, key string, u module.Upload) (module.Release, error) {
-	stmt, err := s.prepared(ctx, selectRelease+"WHERE r.module_key = ? AND r.version = ? AND r.platform = ? AND r.tags = ?")
+	stmt, err := s.prepared(ctx, selectRelease+"WHERE r.module_key = ? AND r.version = ? AND r.platform = ? AND r.tags = ?") //nolint:sqlclosecheck // kept until the store closes
 	if err != nil {
 		return module.Release{}, err
 	}
