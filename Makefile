@@ -91,7 +91,7 @@ image: ## The product's container image, tagged IMAGE (BASE=… names another ba
 	scripts/image
 
 .PHONY: release-dry
-release-dry: ## Rehearse a release into dist/: binaries of all platforms, checksums, the image; nothing is published
+release-dry: $(BIN)/nfpm ## Rehearse a release into dist/: binaries of all platforms, deb and rpm, the image; nothing is published
 	scripts/release-dry
 
 .PHONY: generate
@@ -99,7 +99,7 @@ generate: $(BIN)/buf ## Write the code that is generated from proto/
 	proto/generate.sh
 
 .PHONY: tools
-tools: $(BIN)/act $(BIN)/buf $(BIN)/gofumpt $(BIN)/golangci-lint $(BIN)/govulncheck ## The tools of tools/go.mod, into .cache/bin
+tools: $(BIN)/act $(BIN)/buf $(BIN)/gofumpt $(BIN)/golangci-lint $(BIN)/govulncheck $(BIN)/nfpm ## The tools of tools/go.mod, into .cache/bin
 
 .PHONY: clean
 clean: ## Remove .cache, dist and the demo's folder (images of the Docker engine stay)
@@ -133,7 +133,8 @@ $(BIN)/buf: PKG = github.com/bufbuild/buf/cmd/buf
 $(BIN)/gofumpt: PKG = mvdan.cc/gofumpt
 $(BIN)/golangci-lint: PKG = github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 $(BIN)/govulncheck: PKG = golang.org/x/vuln/cmd/govulncheck
-$(BIN)/act $(BIN)/buf $(BIN)/gofumpt $(BIN)/golangci-lint $(BIN)/govulncheck: tools/go.mod tools/go.sum
+$(BIN)/nfpm: PKG = github.com/goreleaser/nfpm/v2/cmd/nfpm
+$(BIN)/act $(BIN)/buf $(BIN)/gofumpt $(BIN)/golangci-lint $(BIN)/govulncheck $(BIN)/nfpm: tools/go.mod tools/go.sum
 	@mkdir -p $(BIN)
 	@echo "building $(@F) (once)"
 	@$(GO) -C tools build -o '$(CURDIR)/$@' $(PKG)

@@ -141,7 +141,7 @@ func checkCommand(t *testing.T, program string, targets, command []string) strin
 				return "there is no " + arg
 			}
 		}
-	case "go", "git", "curl", "export", "set", ".", "cd", "tar", "sqlite3", "viam", "sha256sum", "redis-cli", "openssl", "useradd", "systemctl":
+	case "go", "git", "curl", "export", "set", ".", "cd", "tar", "sqlite3", "viam", "sha256sum", "redis-cli", "openssl", "apt-get", "systemd-sysusers", "systemctl":
 	default:
 		return "not a program that these documents may use without a word; see checkCommand"
 	}

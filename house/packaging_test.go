@@ -26,6 +26,21 @@ func TestPackagedUnits(t *testing.T) {
 	if err != nil || len(units) != 2 {
 		t.Fatalf("units: %q, %v", units, err)
 	}
+	settings, err := filepath.Glob(filepath.Join(root, "packaging", "systemd", "*.env"))
+	if err != nil || len(settings) != 2 {
+		t.Fatalf("settings: %q, %v", settings, err)
+	}
+	for _, file := range slices.Concat(units, settings) {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range environmentName.FindAllString(string(data), -1) {
+			if !slices.Contains(known, name) {
+				t.Errorf("%s: nothing reads %s", file, name)
+			}
+		}
+	}
 	dir := t.TempDir()
 	for i, unit := range units {
 		data, err := os.ReadFile(unit)
@@ -39,11 +54,6 @@ func TestPackagedUnits(t *testing.T) {
 		}
 		if fault := checkModfarm(t, program, strings.Fields(start[1])); fault != "" {
 			t.Errorf("%s: %s", unit, fault)
-		}
-		for _, name := range environmentName.FindAllString(string(data), -1) {
-			if !slices.Contains(known, name) {
-				t.Errorf("%s: nothing reads %s", unit, name)
-			}
 		}
 		// systemd looks for the program, which is elsewhere here.
 		units[i] = filepath.Join(dir, filepath.Base(unit))
@@ -60,6 +70,32 @@ func TestPackagedUnits(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), verify, append([]string{"verify"}, units...)...).CombinedOutput()
 	if err != nil || len(out) > 0 {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+}
+
+var packageSource = regexp.MustCompile(`(?m)^  - src: (\S+)$`)
+
+// TestPackageSources: what the deb and the rpm take from the tree is there. What scripts/release-dry makes
+// is in dist.
+func TestPackageSources(t *testing.T) {
+	t.Parallel()
+
+	config, err := os.ReadFile(filepath.Join(root, "packaging", "nfpm.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, match := range packageSource.FindAllStringSubmatch(string(config), -1) {
+		if strings.HasPrefix(match[1], "dist/") || strings.HasPrefix(match[1], "$") {
+			continue
+		}
+		seen++
+		if files, err := filepath.Glob(filepath.Join(root, match[1])); err != nil || len(files) == 0 {
+			t.Errorf("packaging/nfpm.yaml: %s matches nothing (%v)", match[1], err)
+		}
+	}
+	if seen < 5 {
+		t.Errorf("only %d sources found in packaging/nfpm.yaml", seen)
 	}
 }
 
