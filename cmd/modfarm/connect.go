@@ -9,6 +9,8 @@ import (
 
 	"github.com/modfarm/modfarm/client"
 	"github.com/modfarm/modfarm/module"
+	"github.com/modfarm/modfarm/module/scaffold"
+	"github.com/modfarm/modfarm/proto/wire"
 )
 
 // farmFlags say which farm a client command talks to, and connection finds with
@@ -99,6 +101,19 @@ func (f *farmFlags) dial(at connection) (*client.Client, error) {
 		return nil, usageError{err}
 	}
 	return c, nil
+}
+
+// schema is where editors find the meaning of meta.json's keys: at the farm, when one is known, else at the project's
+// repository. Nobody is asked.
+func (f *farmFlags) schema(lookup lookupFunc) string {
+	farm := f.url
+	if at, err := f.connection(lookup); err == nil {
+		farm = at.url
+	}
+	if farm == "" {
+		return scaffold.DefaultSchema
+	}
+	return strings.TrimRight(farm, "/") + wire.PathSchema
 }
 
 // again is what a command needs behind it to reach the same farm.

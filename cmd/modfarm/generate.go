@@ -34,7 +34,8 @@ func newModuleGenerate(lookup lookupFunc) *cobra.Command {
 		Use:   "generate",
 		Short: "Start a new module: a small project that builds, runs and is tested",
 		Long: `Start a new module: a folder with a small project that builds, runs, serves the
-module protocol, has tests, and is published when a version tag is pushed.
+module protocol, has tests, and is published when a version tag is pushed. Its
+meta.json names the farm's schema, for editors, when a farm is known.
 
 On a terminal it asks for what no flag says. Elsewhere --name, --language and
 --public-namespace are required.`,
@@ -75,7 +76,7 @@ func (g *generateFlags) run(cmd *cobra.Command, lookup lookupFunc) error {
 	if err := g.complete(cmd, lookup); err != nil {
 		return err
 	}
-	p, err := g.project()
+	p, err := g.project(g.farm.schema(lookup))
 	if err != nil {
 		return usageError{err}
 	}
@@ -187,14 +188,14 @@ func checkModel(s string) error {
 	return scaffold.Project{ID: module.ID{Namespace: "acme", Name: "widget"}, Language: scaffold.Go, ModelName: s}.Check()
 }
 
-func (g *generateFlags) project() (scaffold.Project, error) {
+func (g *generateFlags) project(schema string) (scaffold.Project, error) {
 	id, err := module.ParseID(g.namespace + ":" + g.name)
 	if err != nil {
 		return scaffold.Project{}, fmt.Errorf("--public-namespace and --name: %w", err)
 	}
 	return scaffold.Project{
 		ID: id, Language: scaffold.Language(g.language), ModelName: g.model, Visibility: module.Visibility(g.visibility),
-		URL: g.url, Description: strings.TrimSuffix(g.description, "."),
+		URL: g.url, Description: strings.TrimSuffix(g.description, "."), Schema: schema,
 	}, nil
 }
 

@@ -13,7 +13,6 @@ import (
 
 	"github.com/modfarm/modfarm/client"
 	"github.com/modfarm/modfarm/module"
-	"github.com/modfarm/modfarm/module/scaffold"
 )
 
 // manifestFile is where a module's folder has its meta.json.
@@ -80,7 +79,8 @@ func (f *createFlags) run(cmd *cobra.Command, args []string, lookup lookupFunc) 
 		return err
 	}
 	if len(args) == 0 {
-		if err := writeFreshManifest(made.Module); err != nil {
+		fresh := &module.Manifest{Schema: f.farm.schema(lookup), ID: made.Module, Visibility: module.VisibilityPrivate}
+		if err := writeManifest(manifestFile, fresh, os.O_EXCL); err != nil {
 			return err
 		}
 		made.File = manifestFile
@@ -164,10 +164,6 @@ func (f *createFlags) inOnlyOrg(ctx context.Context, c *client.Client) (module.I
 		return module.ID{}, hinted(usageError{fmt.Errorf("the key is good for %d organizations", len(orgs))}, "name one with --public-namespace or --org-id")
 	}
 	return c.CreateModule(ctx, orgs[0].ID, f.name)
-}
-
-func writeFreshManifest(id module.ID) error {
-	return writeManifest(manifestFile, &module.Manifest{Schema: scaffold.DefaultSchema, ID: id, Visibility: module.VisibilityPrivate}, os.O_EXCL)
 }
 
 // writeManifest writes meta.json; mode is O_EXCL for a new file, O_TRUNC for one that is there.

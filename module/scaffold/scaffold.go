@@ -25,7 +25,8 @@ const (
 func Languages() []Language { return []Language{Go, Python} }
 
 // DefaultSchema is the $schema of projects whose farm is not known: where editors find the meaning of meta.json's keys.
-const DefaultSchema = "https://dl.viam.dev/module.schema.json"
+// It is the $id of module.ManifestSchema.
+const DefaultSchema = "https://raw.githubusercontent.com/modfarm/modfarm/main/module/schemas/module.schema.json"
 
 // Project says what to generate.
 type Project struct {

@@ -83,6 +83,17 @@ func TestManifestIsValid(t *testing.T) {
 	}
 }
 
+// TestDefaultSchema: what is named is the schema that this repository has.
+func TestDefaultSchema(t *testing.T) {
+	t.Parallel()
+	var schema struct {
+		ID string `json:"$id"`
+	}
+	if err := json.Unmarshal(module.ManifestSchema(), &schema); err != nil || schema.ID != scaffold.DefaultSchema {
+		t.Errorf("$id = %q, %v; want %q", schema.ID, err, scaffold.DefaultSchema)
+	}
+}
+
 // TestGoProjectPasses runs the generated project's own tests, as its author would do first.
 func TestGoProjectPasses(t *testing.T) {
 	t.Parallel()
