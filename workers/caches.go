@@ -51,12 +51,13 @@ func (j *job) restoreCaches(ctx context.Context, box Container, c checkout) erro
 	if !j.copiesCaches(c) {
 		return nil
 	}
-	script := restorePackages
+	var script strings.Builder
+	script.WriteString(restorePackages)
 	for _, folder := range c.settings.Caches {
 		from, to := keptFolder(folder), quoted(folder)
-		script += "\nif [ -d " + from + " ]; then mkdir -p " + to + " && cp -an " + from + "/. " + to + "/; fi"
+		script.WriteString("\nif [ -d " + from + " ]; then mkdir -p " + to + " && cp -an " + from + "/. " + to + "/; fi")
 	}
-	return j.copyCaches(ctx, box, c, script)
+	return j.copyCaches(ctx, box, c, script.String())
 }
 
 // saveCaches keeps them for the next build.
@@ -64,13 +65,14 @@ func (j *job) saveCaches(ctx context.Context, box Container, c checkout) error {
 	if !j.copiesCaches(c) {
 		return nil
 	}
-	script := savePackages
+	var script strings.Builder
+	script.WriteString(savePackages)
 	for _, folder := range c.settings.Caches {
 		kept, from := keptFolder(folder), quoted(folder)
-		script += "\nif [ -d " + from + " ]; then mkdir -p " + CachePath + "/folders && cp -a " + from + " " + kept + ".$$ && " +
-			"rm -rf " + kept + " && mv -T " + kept + ".$$ " + kept + "; fi"
+		script.WriteString("\nif [ -d " + from + " ]; then mkdir -p " + CachePath + "/folders && cp -a " + from + " " + kept + ".$$ && " +
+			"rm -rf " + kept + " && mv -T " + kept + ".$$ " + kept + "; fi")
 	}
-	return j.copyCaches(ctx, box, c, script)
+	return j.copyCaches(ctx, box, c, script.String())
 }
 
 // copiesCaches reports whether there may be anything to copy: packages are installed by set-ups.

@@ -440,7 +440,9 @@ func TestPoolOfNothing(t *testing.T) {
 // eventually waits for what happens beside the test.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for end := time.Now().Add(time.Minute); !ok(); <-again.C {
 		if time.Now().After(end) {
 			t.Fatalf("not within a minute: %s", what)
 		}

@@ -161,6 +161,8 @@ const noInterpreter = "its interpreter is not there"
 
 // startPatterns are how kernels, loaders, shells and emulators say that a program cannot start. The first group, where
 // there is one, is what is missing.
+//
+//nolint:gochecknoglobals // regular expressions, compiled once and never changed
 var startPatterns = []struct {
 	says *regexp.Regexp
 	what string

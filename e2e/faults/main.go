@@ -56,7 +56,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) (stat
 	if err != nil {
 		return statusFailed, fmt.Errorf("-run: %w", err)
 	}
-	list, err := chosen(wanted)
+	list, err := chosen(wanted) //nolint:contextcheck // a trial holds the context of its case
 	if err != nil {
 		return statusFailed, err
 	}
@@ -70,7 +70,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) (stat
 	}
 	outcomes, err := l.tryAll(ctx, list, printer(stdout, *asJSON))
 	if err == nil && *update {
-		err = updateTable(filepath.Join(root, "docs", "reliability.md"), outcomes)
+		err = updateTable(filepath.Join(root, "docs", "reliability.md"), outcomes) //nolint:contextcheck // a trial holds the context of its case
 	}
 	if err := errors.Join(err, l.close()); err != nil {
 		return statusFailed, err

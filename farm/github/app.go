@@ -203,7 +203,7 @@ func (g *GitHub) CheckoutToken(ctx context.Context, orgID, repo string) (string,
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	token, _, err := a.api.Apps.CreateInstallationToken(ctx, r.InstallationID, &gh.InstallationTokenOptions{
-		RepositoryIDs: []int64{r.ID}, Permissions: &gh.InstallationPermissions{Contents: gh.String("read")},
+		RepositoryIDs: []int64{r.ID}, Permissions: &gh.InstallationPermissions{Contents: new("read")},
 	})
 	if err != nil {
 		return "", explain(err, "mint a checkout token for "+r.FullName)

@@ -287,7 +287,7 @@ func (g *GitHub) annotations(ctx context.Context, b farm.Build, j farm.Job) ([]*
 		}
 		list = append(list, &gh.CheckRunAnnotation{
 			Path: &p.Path, StartLine: &p.Line, EndLine: &p.Line, AnnotationLevel: &level, Message: &p.Message,
-			Title: gh.String(j.Platform.String()),
+			Title: new(j.Platform.String()),
 		})
 	}
 	return list, nil

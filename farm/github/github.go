@@ -132,7 +132,7 @@ func (g *GitHub) loop(ctx context.Context, name string, every time.Duration, wor
 	defer ticker.Stop()
 	for {
 		if err := work(ctx); err != nil && ctx.Err() == nil {
-			g.Log.ErrorContext(ctx, "github: "+name, "error", err)
+			g.Log.ErrorContext(ctx, "github", "loop", name, "error", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -127,6 +127,7 @@ func (g *GitHub) manifest(s Setup) map[string]any {
 	}
 }
 
+//nolint:gochecknoglobals // a template, read once and never changed
 var pages = template.Must(template.New("").Parse(`{{define "page"}}<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{{.Title}}</title>
 <style>body{font:16px/1.5 system-ui,sans-serif;max-width:38em;margin:12vh auto;padding:0 1em}
@@ -134,7 +135,7 @@ button,a.b{font:inherit;padding:.5em 1em;border:0;border-radius:.4em;background:
 code{background:#eee;padding:.1em .3em}</style>
 <h1>{{.Title}}</h1>{{range .Lines}}<p>{{.}}</p>{{end}}
 {{if .Action}}<form method="post" action="{{.Action}}"><input type="hidden" name="manifest" value="{{.Manifest}}"><button>{{.Button}}</button></form>{{end}}
-{{if .Link}}<p><a class="b" href="{{.Link}}">{{.Button}}</a></p>{{end}}</html>{{end}}`)) //nolint:gochecknoglobals // a template
+{{if .Link}}<p><a class="b" href="{{.Link}}">{{.Button}}</a></p>{{end}}</html>{{end}}`))
 
 // pageData is what a page of the setup shows.
 type pageData struct {
@@ -186,18 +187,18 @@ func (g *GitHub) ServeSetup(w http.ResponseWriter, r *http.Request) {
 // ServeCallback takes the code that GitHub sends the browser back with, and exchanges it for the App.
 func (g *GitHub) ServeCallback(w http.ResponseWriter, r *http.Request) {
 	g.setup()
-	refuse := func(status int, err error) {
-		g.Log.WarnContext(r.Context(), "github setup", "error", err)
+	refuse := func(ctx context.Context, status int, err error) {
+		g.Log.WarnContext(ctx, "github setup", "error", err)
 		g.show(w, status, pageData{Title: "The setup cannot go on", Lines: []string{err.Error()}})
 	}
 	state, err := g.readState(r.Context(), r.URL.Query().Get("state"))
 	if err != nil {
-		refuse(http.StatusBadRequest, err)
+		refuse(r.Context(), http.StatusBadRequest, err)
 		return
 	}
 	app, err := g.convert(r.Context(), state, r.URL.Query().Get("code"))
 	if err != nil {
-		refuse(http.StatusBadGateway, err)
+		refuse(r.Context(), http.StatusBadGateway, err)
 		return
 	}
 	g.show(w, http.StatusOK, pageData{

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -28,7 +29,8 @@ import (
 	"github.com/modfarm/modfarm/module/source"
 )
 
-var servers *storetest.Servers //nolint:gochecknoglobals // one PostgreSQL for all tests
+// servers is one PostgreSQL for all tests.
+var servers *storetest.Servers
 
 func TestMain(m *testing.M) {
 	var err error
@@ -73,7 +75,10 @@ type world struct {
 // never keeps the background sweep from helping: tests sweep when they mean to.
 const never = time.Hour
 
-func newWorld(t *testing.T) *world { return newWorldOn(t, "sqlite") }
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	return newWorldOn(t, "sqlite")
+}
 
 func newWorldOn(t *testing.T, dialect string) *world {
 	t.Helper()
@@ -185,10 +190,8 @@ func (w *world) tag(repo *githubtest.Repo, name string, states ...github.TagStat
 				continue
 			}
 			found = t
-			for _, s := range states {
-				if t.State == s {
-					return true
-				}
+			if slices.Contains(states, t.State) {
+				return true
 			}
 		}
 		return false
@@ -257,7 +260,9 @@ const patience = time.Minute
 
 func (w *world) eventually(what string, ok func() bool, or ...func() string) {
 	w.t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) {
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for deadline := time.Now().Add(patience); !ok(); <-again.C {
 		if time.Now().After(deadline) {
 			text := ""
 			for _, f := range or {

@@ -224,7 +224,9 @@ func TestBackgroundProcessesEndWithTheCommand(t *testing.T) {
 // eventually waits for what the engine and the kernel do beside the test.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(50 * time.Millisecond) {
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for end := time.Now().Add(time.Minute); !ok(); <-again.C {
 		if time.Now().After(end) {
 			t.Fatalf("not within a minute: %s", what)
 		}

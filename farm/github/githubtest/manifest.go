@@ -28,8 +28,9 @@ func splitFullName(full string) (owner, name string) {
 	return owner, name
 }
 
+//nolint:gochecknoglobals // a template, read once and never changed
 var appPage = template.Must(template.New("app").Parse(`<!doctype html><title>Register new GitHub App</title>
-<h1>Register new GitHub App</h1><p>A form with a manifest leads here.</p><p>state: {{.}}</p>`)) //nolint:gochecknoglobals // a template
+<h1>Register new GitHub App</h1><p>A form with a manifest leads here.</p><p>state: {{.}}</p>`))
 
 func (s *Server) newAppPage(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
