@@ -26,7 +26,7 @@ commit, the same builder image by its digest, the same strategy and variables, w
 caches. When a script fails and there is a terminal, a shell opens where it ran.
 
 Nothing is published. --output keeps the archive.`,
-		Example: "  modfarm module build reproduce 5f0c linux/arm64",
+		Example: "  modfarm module build reproduce 5f6d2f0e-7c1d-4f6e-9a37-0d2c6a2b9f11 linux/arm64",
 		Args:    exactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := module.ParsePlatform(args[1])
