@@ -46,6 +46,7 @@ func measures() []measure {
 	resolves := &resolving{}
 	starts := &starting{}
 	return []measure{
+		startUp{},
 		idleMemory{},
 		idleCPU{},
 		resolveRate{resolves},
