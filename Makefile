@@ -45,16 +45,16 @@ up: build ## Start a farm with its worker on this machine (stop it with Ctrl-C)
 
 .PHONY: test
 test: deps $(BIN)/act vet images ## Everything that must pass: vet, all tests, the examples', the end-to-end test
-	$(GO) test -timeout 15m $(PACKAGES)
+	$(GO) test -timeout 30m $(PACKAGES)
 	scripts/examples-test
-	$(GO) test -p 1 -timeout 20m -count=1 ./e2e/...
+	$(GO) test -p 1 -timeout 40m -count=1 ./e2e/...
 
 .PHONY: check
 check: fmt lint drift test ## All that a merge needs: format, lint, generated code, then `make test`
 
 .PHONY: e2e
 e2e: deps $(BIN)/act images ## Only the end-to-end test: a tag of a real repository becomes archives that run
-	$(GO) test -p 1 -timeout 20m -count=1 -v ./e2e/...
+	$(GO) test -p 1 -timeout 40m -count=1 -v ./e2e/...
 
 .PHONY: bench
 bench: deps ## What the farm costs, each thing beside its baseline (half an hour; docs/bench.md)
