@@ -96,7 +96,7 @@ func (s *server) mountServices(mux *http.ServeMux) {
 
 	mount := func(path string, h http.Handler) { mux.Handle(path, rememberOrigin(h)) }
 	mount(rpcv1connect.NewAuthServiceHandler(authService{s}, open))
-	mount(appv1connect.NewAppServiceHandler(appService{server: s}, users))
+	mount(appv1connect.NewAppServiceHandler(appService{server: s}, users, connect.WithCodec(pieceCodec{})))
 	mount(packagesv1connect.NewPackageServiceHandler(packageService{server: s}, users))
 	mount(buildv1connect.NewBuildServiceHandler(buildService{server: s}, users))
 	mount(modfarmv1connect.NewAccountServiceHandler(accountService{s}, users))

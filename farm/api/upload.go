@@ -25,15 +25,7 @@ func (a appService) UploadModuleFile(ctx context.Context, stream *connect.Client
 	if err != nil {
 		return nil, err
 	}
-	body := &bodyReader{from: &messageReader{next: func() ([]byte, error) {
-		if err := next(stream); err != nil {
-			return nil, err
-		}
-		if stream.Msg().GetModuleFileInfo() != nil {
-			return nil, module.Fault{Path: "module_file_info", Problem: "sent twice", Advice: "send it as the first message only"}
-		}
-		return stream.Msg().GetFile(), nil
-	}}}
+	body := &bodyReader{from: newPieceReader(stream.Conn())}
 	report, err := a.registry.Receive(ctx, body, archive.Expect{
 		Entrypoint: m.Metadata.Entrypoint, Platform: rel.Platform, FirstRun: m.Metadata.FirstRun,
 		LenientEntrypoint: true, // stock clients checked it, unless they were told not to
