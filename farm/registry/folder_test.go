@@ -106,6 +106,24 @@ func TestFolderAbort(t *testing.T) {
 	}
 }
 
+// An upload whose bytes another process removed in its last moment is not there, so that its sender begins anew.
+func TestFolderCommitOfWhatIsGone(t *testing.T) {
+	t.Parallel()
+	folder := newFolder(t, t.TempDir())
+	u := upload(t, folder, []byte("bytes"))
+	if err := folder.Delete(t.Context(), u.Key()); err != nil {
+		t.Fatal(err)
+	}
+	err := u.Commit(t.Context())
+	if !errors.Is(err, module.ErrNotFound) {
+		t.Errorf("%v, want ErrNotFound", err)
+	}
+	mustContain(t, err, u.Key(), "send them again")
+	if err := u.Abort(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestFolderOpensItsOwnKeysOnly(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -108,15 +108,24 @@ func (u *folderUpload) Commit(ctx context.Context) error {
 	// A collector takes objects without a row that are old: this one is new from now on.
 	now := time.Now()
 	if err := u.folder.root.Chtimes(path.Join(folderTmp, u.key), now, now); err != nil {
-		return u.folder.trouble("finish a blob in", err)
+		return u.unfinished(err)
 	}
 	if err := u.folder.place(path.Join(folderTmp, u.key), name); err != nil {
-		return u.folder.trouble("finish a blob in", err)
+		return u.unfinished(err)
 	}
 	if err := u.Leave(); err != nil {
 		return errors.Join(err, u.folder.root.Remove(name))
 	}
 	return nil
+}
+
+// unfinished is why the bytes did not come to their place. Another process of the farm removes those of
+// an upload that it takes for abandoned, also in the moment in which they are finished.
+func (u *folderUpload) unfinished(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: the bytes of upload %q were removed meanwhile; send them again", module.ErrNotFound, u.key)
+	}
+	return u.folder.trouble("finish a blob in", err)
 }
 
 // place renames and makes the new name durable; when it fails neither name is
