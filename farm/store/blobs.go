@@ -46,6 +46,16 @@ func (s *Store) RenewBlob(ctx context.Context, sha256 string, at time.Time) (reg
 // PutBlob stores the row of a new digest, or notes that a known one was received again. The insert comes first, so
 // that two nodes that receive the same bytes wait for each other there.
 func (s *Store) PutBlob(ctx context.Context, b registry.Blob) (registry.Blob, error) {
+	for {
+		stored, err := s.putBlob(ctx, b)
+		if !errors.Is(err, module.ErrNotFound) {
+			return stored, err
+		}
+		// A collector deleted the row between the two statements: now there is room for ours.
+	}
+}
+
+func (s *Store) putBlob(ctx context.Context, b registry.Blob) (registry.Blob, error) {
 	var stored registry.Blob
 	err := s.tx(ctx, func(t *tx) error {
 		stored = b
