@@ -9,10 +9,25 @@ import (
 	"github.com/spf13/pflag"
 )
 
+// withoutTwin marks a flag that the environment does not stand for.
+const withoutTwin = "modfarm_without_twin"
+
 // twin is the environment variable that stands for a flag. --help and --version
 // have none: MODFARM_VERSION is something that scripts of builds are told.
 func twin(f *pflag.Flag) (name string, ok bool) {
-	return "MODFARM_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_")), f.Name != "help" && f.Name != "version"
+	_, without := f.Annotations[withoutTwin]
+	return "MODFARM_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_")), f.Name != "help" && f.Name != "version" && !without
+}
+
+// ownNames leaves MODFARM_NAME to workers: what a key, a module or an App is to be
+// called is said anew each time, and a worker's name must not become theirs.
+func ownNames(cmd *cobra.Command) {
+	if f := cmd.LocalFlags().Lookup("name"); f != nil && cmd.Name() != "worker" && cmd.Name() != "up" {
+		f.Annotations = map[string][]string{withoutTwin: nil}
+	}
+	for _, sub := range cmd.Commands() {
+		ownNames(sub)
+	}
 }
 
 // fromTwin marks a flag whose value came from the environment.

@@ -80,6 +80,7 @@ Exit status: 0 done, 1 failed, 2 a mistake in the command line, 3 a build failed
 		newModule(lookup), newLogin(lookup), newLogout(lookup), newWhoami(lookup), newProfiles(lookup),
 		newOrg(lookup), newKey(lookup),
 		newGitHub(lookup), newDoctor(lookup), newGuard(), newMan(), newVersion())
+	ownNames(root)
 	showTwins(root)
 	completeFlags(root)
 	return root
