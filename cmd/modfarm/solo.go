@@ -52,6 +52,9 @@ type solo struct {
 	work   string
 }
 
+// soloPrefix begins the names of the workers of local builds.
+const soloPrefix = "solo-"
+
 // prepare makes a worker. image names the one builder image to use; empty for the one that workers use.
 func (f *soloFlags) prepare(ctx context.Context, lookup lookupFunc, image string, out, progress io.Writer) (_ *solo, err error) {
 	limits, logs, err := f.limits.parse()
@@ -78,7 +81,10 @@ func (f *soloFlags) prepare(ctx context.Context, lookup lookupFunc, image string
 	if s.work, err = os.MkdirTemp("", "modfarm-build-"); err != nil {
 		return nil, fmt.Errorf("make a work folder: %w", err)
 	}
-	name := "solo-" + uuid.NewString()[:8]
+	if err := docker.Sweep(ctx, engine, soloPrefix); err != nil {
+		fmt.Fprintln(progress, "what earlier local builds left could not be removed:", err)
+	}
+	name := soloPrefix + uuid.NewString()[:8]
 	s.runner, err = docker.New(ctx, docker.Options{
 		Engine: engine, Name: name, WorkDir: s.work, Images: exactImages{builders{maker, ctx, new(sync.Map)}, image}, Limits: limits,
 		Env: docker.BuildEnv{Vars: env, CABundle: ca}, Reach: reach, Log: slog.New(slog.DiscardHandler),

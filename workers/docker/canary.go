@@ -200,7 +200,7 @@ func (r *Runner) runCanary(ctx context.Context, p module.Platform, folder string
 
 // runOnce runs a container to its end, removes it, and gives its exit status and output.
 func (r *Runner) runOnce(ctx context.Context, options client.ContainerCreateOptions) (code int64, output string, err error) {
-	made, err := r.engine.ContainerCreate(ctx, options)
+	made, err := r.makeContainer(ctx, options)
 	if err != nil {
 		return 0, "", err
 	}

@@ -57,7 +57,7 @@ func (r *Runner) create(ctx context.Context, c *box, ref string, room workers.Ro
 	}
 	guarding := make(chan error, 1)
 	go func() { guarding <- c.guard.beginFor(ctx, room) }() // beside making the container
-	made, err := r.engine.ContainerCreate(ctx, client.ContainerCreateOptions{
+	made, err := r.makeContainer(ctx, client.ContainerCreateOptions{
 		Name: containerName(room),
 		Config: &container.Config{
 			Image:      ref,
@@ -74,10 +74,10 @@ func (r *Runner) create(ctx context.Context, c *box, ref string, room workers.Ro
 		HostConfig: host,
 		Platform:   ociPlatform(room.Platform),
 	})
+	c.id, c.started = made.ID, time.Now() // before the guard's word: Close has to know what was made
 	if err := errors.Join(err, <-guarding); err != nil {
 		return err
 	}
-	c.id, c.started = made.ID, time.Now()
 	c.image = r.digested(ctx, ref)
 	if _, err := r.engine.ContainerStart(ctx, c.id, client.ContainerStartOptions{}); err != nil {
 		return err

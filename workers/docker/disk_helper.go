@@ -59,7 +59,7 @@ func (r *Runner) newHelperMeter(ctx context.Context, ref string, p module.Platfo
 			m.own = ""
 		}
 	}
-	made, err := r.engine.ContainerCreate(ctx, client.ContainerCreateOptions{
+	made, err := r.makeContainer(ctx, client.ContainerCreateOptions{
 		Config: &container.Config{
 			Image: ref, Entrypoint: append([]string{"bash", "-c", helperScript, "count"}, m.dirs...), User: "0:0",
 			OpenStdin: true, StdinOnce: true, AttachStdin: true, AttachStdout: true, Labels: labels,

@@ -62,7 +62,7 @@ func (r *Runner) makeGuard(ctx context.Context, room workers.Room) (*sentry, err
 
 func (r *Runner) createGuard(ctx context.Context, room workers.Room) (client.ContainerCreateResult, error) {
 	processes := int64(guardProcesses)
-	return r.engine.ContainerCreate(ctx, client.ContainerCreateOptions{
+	return r.makeContainer(ctx, client.ContainerCreateOptions{
 		Name: guardName(room),
 		Config: &container.Config{
 			Image: r.guardImage.ref, Cmd: []string{"watch"}, User: "0:0",

@@ -75,6 +75,9 @@ func (r *Runner) keepNetwork(ctx context.Context) (again bool, err error) {
 }
 
 func (r *Runner) createNetwork(ctx context.Context, name string) error {
+	// As with containers, an interrupt would leave a network that nobody knows of: the next call sees it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
 	_, err := r.engine.NetworkCreate(ctx, name, client.NetworkCreateOptions{
 		Driver:  "bridge",
 		Options: map[string]string{"com.docker.network.bridge.enable_icc": "false"},

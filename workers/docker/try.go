@@ -37,7 +37,7 @@ func (r *Runner) Try(ctx context.Context, t workers.Trial) (workers.TrialEnd, er
 }
 
 func (r *Runner) try(ctx context.Context, ref string, t workers.Trial) (end workers.TrialEnd, err error) {
-	made, err := r.engine.ContainerCreate(ctx, r.trialContainer(ref, t))
+	made, err := r.makeContainer(ctx, r.trialContainer(ref, t))
 	if err != nil {
 		return end, err
 	}
