@@ -55,6 +55,8 @@ type Farm struct {
 	once sync.Once
 	wake chan struct{}
 
+	started time.Time // of this process, for what it cannot know yet
+
 	mu sync.Mutex
 	steadiness
 	workers   map[string]sighting               // by worker name
@@ -67,6 +69,7 @@ type Farm struct {
 // setup fills what zero values cannot say. The farm hears its workers from here on.
 func (f *Farm) setup() {
 	f.once.Do(func() {
+		f.started = f.now()
 		f.steadiness = steadiness{hearing: f.now(), swept: f.now()}
 		f.wake = make(chan struct{}, 1)
 		f.workers = map[string]sighting{}

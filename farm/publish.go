@@ -197,8 +197,8 @@ func taken(b Build, p module.Platform, digest string, existing map[module.Platfo
 		if !ok || rel.Commit == "" || rel.Commit == b.Commit {
 			continue
 		}
-		return nil, fmt.Sprintf("version %s of %s is published from commit %s, and %s; a published version never changes, so "+
-			"give this a new version", b.Version, b.Module, short(rel.Commit), b.moved())
+		return nil, fmt.Sprintf("version %s of %s is published from %s, and %s; a published version never changes, so "+
+			"give this a new version", b.Version, b.Module, origin(rel), b.moved())
 	}
 	if _, ok := existing[p]; ok {
 		return nil, fmt.Sprintf("version %s of %s for %s was uploaded by hand with other contents; a published version never "+

@@ -25,7 +25,8 @@ type Retry struct {
 // Retry builds one platform of a build again, or all that went wrong: as the same jobs, from the same commit, with new
 // attempts. A job's log goes on where it was, behind a line that says so. Of a build that publishes all together
 // everything that went wrong is built again, because nothing of it is published otherwise. What is under way or
-// succeeded is module.ErrConflict; a checkout token that is missing module.ErrInvalid.
+// succeeded is module.ErrConflict, and so is what would be refused again; a checkout token that is missing is
+// module.ErrInvalid.
 func (f *Farm) Retry(ctx context.Context, ask Retry) (Build, error) {
 	f.setup()
 	var sealed []byte
@@ -35,11 +36,18 @@ func (f *Farm) Retry(ctx context.Context, ask Retry) (Build, error) {
 			return Build{}, fmt.Errorf("seal checkout token: %w", err)
 		}
 	}
+	existing, err := f.published(ctx, ask.BuildID)
+	if err != nil {
+		return Build{}, err
+	}
 	var ring []JobRef
 	rec, err := f.update(ctx, ask.BuildID, func(r *Record) error {
 		ring = ring[:0]
 		jobs, err := r.retriable(ask.Platform)
 		if err != nil {
+			return err
+		}
+		if jobs, err = r.promising(jobs, existing); err != nil {
 			return err
 		}
 		if sealed != nil {
@@ -98,6 +106,46 @@ func (r *Record) retriable(p module.Platform) ([]*JobRecord, error) {
 		return nil, fmt.Errorf("%w: nothing of build %s went wrong; start a new build to build it once more", module.ErrConflict, r.Build.ID)
 	}
 	return wrong, nil
+}
+
+// published is what exists of the version of a build.
+func (f *Farm) published(ctx context.Context, buildID string) (map[module.Platform]module.Release, error) {
+	rec, err := f.Store.Record(ctx, buildID)
+	if err != nil {
+		return nil, describeMissing(err, "build", buildID)
+	}
+	return f.releases(ctx, rec.Build)
+}
+
+// promising leaves out the jobs that would be refused again. When none is left, or the build publishes all together, that
+// is module.ErrConflict.
+func (r *Record) promising(jobs []*JobRecord, existing map[module.Platform]module.Release) ([]*JobRecord, error) {
+	var hopeful []*JobRecord
+	var hopeless error
+	for _, j := range jobs {
+		if reason := r.hopeless(j, existing); reason != "" {
+			hopeless = fmt.Errorf("%w: %s would be refused again: %s", module.ErrConflict, j.Job.Platform, reason)
+			continue
+		}
+		hopeful = append(hopeful, j)
+	}
+	if hopeless != nil && (len(hopeful) == 0 || r.Build.Publish == module.PublishAll) {
+		return nil, hopeless
+	}
+	return hopeful, nil
+}
+
+// hopeless is why a refused job would be refused again: its version is published from something else, or what its
+// commit says is wrong. Empty is for what may go otherwise this time.
+func (r *Record) hopeless(j *JobRecord, existing map[module.Platform]module.Release) string {
+	switch {
+	case j.Job.State != Refused || r.Build.Commit == "":
+		return ""
+	case r.Build.Manifest == nil:
+		return j.Job.Reason + "; a retry is of the same commit, so correct it and start a new build"
+	}
+	_, reason := taken(r.Build, j.Job.Platform, "", existing)
+	return reason
 }
 
 // again puts a job that ended back to where it can go on: to its workers, or to resolving when its commit was not

@@ -110,6 +110,49 @@ func TestRetryUnresolved(t *testing.T) {
 	})
 }
 
+// TestRetryRefused: what would be refused again is not queued to find out, and what may go otherwise now is.
+func TestRetryRefused(t *testing.T) {
+	onEach(t, func(w *world) {
+		t := w.t
+		wantConflict := func(b farm.Build, says string) {
+			t.Helper()
+			for _, p := range []module.Platform{{}, amd64} {
+				_, err := w.Retry(t.Context(), farm.Retry{BuildID: b.ID, Platform: p, Token: "checkout-secret"})
+				if !errors.Is(err, module.ErrConflict) || !strings.Contains(err.Error(), says) {
+					t.Errorf("retried: %v, want %q", err, says)
+				}
+			}
+			w.wantState(w.job(b.ID, amd64), farm.Refused)
+		}
+		w.submit(submission("0.1.0", amd64))
+		a := w.claim("w1", amd64)
+		w.stage(a, "amd64")
+		w.finish(a, farm.Outcome{Kind: farm.OutcomeDone})
+		moved := submission("0.1.0", amd64)
+		moved.Ref = "v0.2.0"
+		wantConflict(w.submit(moved), "is published from commit aaaaaaaaaaaa")
+
+		w.source.set(func(s *source) { s.files = map[string]string{} })
+		wantConflict(w.submit(submission("0.2.0", amd64)), "correct it and start a new build")
+
+		w.source.set(func(s *source) {
+			s.files, s.err = map[string]string{"meta.json": manifest("acme:widget")}, module.ErrInvalid
+		})
+		b := w.submit(submission("0.2.0", amd64)) // its repository was against a rule
+		w.wantState(w.job(b.ID, amd64), farm.Refused)
+		w.source.set(func(s *source) { s.err = nil })
+		w.retry(b, amd64)
+		if err := w.Resolve(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.wantState(w.job(b.ID, amd64), farm.Queued)
+
+		w.finish(w.claim("w1", amd64), farm.Outcome{Kind: farm.OutcomeRefused, Reason: "entrypoint is for linux/arm64"})
+		w.retry(b, amd64)
+		w.wantState(w.job(b.ID, amd64), farm.Queued)
+	})
+}
+
 // TestCancelOnePlatform: the others go on.
 func TestCancelOnePlatform(t *testing.T) {
 	onEach(t, func(w *world) {

@@ -28,7 +28,7 @@ var fullCommit = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 // module, version and commit (or ref, where no commit is known yet) that is active or done is returned instead of a
 // new one; after a failure, or without a version, there is a new one. Everything wrong with s is told at once as
 // module.Faults; a module that does not exist is module.ErrNotFound, one of another organization
-// module.ErrForbidden.
+// module.ErrForbidden. Uploaded source for a version that is published from something else is module.ErrConflict.
 func (f *Farm) Submit(ctx context.Context, s Submission) (Build, error) {
 	f.setup()
 	s, err := f.checkSubmission(ctx, s, checkOrigin(s))
@@ -37,6 +37,9 @@ func (f *Farm) Submit(ctx context.Context, s Submission) (Build, error) {
 	}
 	rec, err := f.newRecord(s)
 	if err != nil {
+		return Build{}, err
+	}
+	if err := f.checkTaken(ctx, rec.Build, s.Platforms); err != nil {
 		return Build{}, err
 	}
 	match, err := f.sameBuild(ctx, s)

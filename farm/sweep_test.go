@@ -225,7 +225,7 @@ func TestWhyQueued(t *testing.T) {
 	onEach(t, func(w *world) {
 		t := w.t
 		b := w.submit(submission("", arm64, arm32v7))
-		w.wantState(w.job(b.ID, arm64), farm.Queued, "a worker that can build linux/arm64 asks for work", "modfarm worker")
+		w.wantState(w.job(b.ID, arm64), farm.Queued, "a worker that can build linux/arm64 asks for work", "has just started", "modfarm worker")
 		worker := farm.Worker{Name: "big", Native: []module.Platform{arm64}}
 		if _, err := w.Claim(t.Context(), worker); err != nil {
 			t.Fatal(err)
@@ -234,6 +234,6 @@ func TestWhyQueued(t *testing.T) {
 		w.wantState(w.job(second.ID, arm64), farm.Queued, "until one of these workers is free: big")
 		w.wantState(w.job(b.ID, arm32v7), farm.Queued, "a worker that can build linux/arm32v7")
 		w.clock.Advance(2 * time.Minute)
-		w.wantState(w.job(second.ID, arm64), farm.Queued, "a worker that can build linux/arm64")
+		w.wantState(w.job(second.ID, arm64), farm.Queued, "a worker that can build linux/arm64", "none did in the last minute")
 	})
 }

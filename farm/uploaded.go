@@ -2,6 +2,8 @@ package farm
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 
 	"github.com/modfarm/modfarm/module"
@@ -32,6 +34,34 @@ func (b Build) moved() string {
 		return fmt.Sprintf("this is the uploaded source %s", short(b.Commit))
 	}
 	return fmt.Sprintf("%s now means commit %s", b.Ref, short(b.Commit))
+}
+
+// origin names what a release was built from, within a sentence. A commit of SHA-256 length is that of uploaded source:
+// repositories of such commits are hardly found.
+func origin(rel module.Release) string {
+	if len(rel.Commit) == hex.EncodedLen(sha256.Size) {
+		return "uploaded source " + short(rel.Commit)
+	}
+	return "commit " + short(rel.Commit)
+}
+
+// checkTaken finds out before there is a build whether its uploaded source contradicts what is published of the
+// version: module.ErrConflict when every platform would be refused. What a ref means is only known later.
+func (f *Farm) checkTaken(ctx context.Context, b Build, platforms []module.Platform) error {
+	if !b.Uploaded() {
+		return nil
+	}
+	existing, err := f.releases(ctx, b)
+	if err != nil {
+		return err
+	}
+	var refusal string
+	for _, p := range platforms {
+		if _, refusal = taken(b, p, "", existing); refusal == "" {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: %s", module.ErrConflict, refusal)
 }
 
 // Check says what Submit would find wrong with s, whatever it is built from: for callers that are about to receive the

@@ -189,6 +189,9 @@ func (f *Farm) whyQueued(j *JobRecord, failed []FailedStrategy) Wait {
 	case len(c.able) == 0 && len(c.draining) > 0:
 		return Wait{Cause: WaitNoWorker, Until: fmt.Sprintf("another worker that can build %s asks for work, as %s takes no more jobs "+
 			"and is about to stop; start one with: modfarm worker", j.Job.Platform, strings.Join(c.draining, ", "))}
+	case len(c.able) == 0 && len(c.other) == 0 && f.now().Sub(f.started) < workerAlive:
+		return Wait{Cause: WaitNoWorker, Until: fmt.Sprintf("a worker that can build %s asks for work, as this farm has just started and "+
+			"none has asked it yet; give running workers a minute, or start one with: modfarm worker", j.Job.Platform)}
 	case len(c.able) == 0 && len(c.other) == 0:
 		return Wait{Cause: WaitNoWorker, Until: fmt.Sprintf("a worker that can build %s asks for work, as none did in the last minute; "+
 			"start one with: modfarm worker", j.Job.Platform)}

@@ -23,7 +23,7 @@ func newBuildRetry(lookup lookupFunc) *cobra.Command {
 		Long: `Build one platform of a build again, or all that failed, were refused or
 cancelled: from the same commit, as the same jobs. Their logs go on where they
 were, behind a line that says so. What is published stays, and cannot be built
-again: a version never changes.
+again: a version never changes. What would only be refused again is not built.
 
 A build that was started with a checkout token needs one again: the farm forgot it
 when the build ended.

@@ -25,7 +25,8 @@ func newBuildReproduce(lookup lookupFunc) *cobra.Command {
 commit, the same builder image by its digest, the same strategy and variables, without
 caches. When a script fails and there is a terminal, a shell opens where it ran.
 
-Nothing is published. --output keeps the archive.`,
+Nothing is published. --output keeps the archive. A build of uploaded source cannot be
+run again, because the farm does not keep the source.`,
 		Example: "  modfarm module build reproduce 5f6d2f0e-7c1d-4f6e-9a37-0d2c6a2b9f11 linux/arm64",
 		Args:    exactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -74,6 +75,14 @@ func jobOf(build client.Build, p module.Platform) (client.Job, error) {
 	var have []string
 	for _, job := range build.Jobs {
 		if job.Platform == p {
+			if !job.Terminal {
+				return job, hinted(fmt.Errorf("%w: %s of build %s is still %s, and only what has ended is reproduced", module.ErrConflict, p, build.ID, job.State),
+					"wait for its end with 'modfarm module build watch %s', or come back later", build.ID)
+			}
+			if build.Uploaded() {
+				return job, hinted(fmt.Errorf("%w: build %s was made from uploaded source, which the farm does not keep", module.ErrConflict, build.ID),
+					"build that folder with 'modfarm module build local --in-container'")
+			}
 			if job.Strategy == module.StrategyAuto || build.Commit == "" {
 				return job, fmt.Errorf("%w: %s of build %s was never begun (%s), so there is nothing to reproduce", module.ErrConflict, p, build.ID, job.Reason)
 			}

@@ -110,7 +110,18 @@ func printCandidates(w io.Writer, found client.Resolution) error {
 	fmt.Fprintln(table, "VERSION\tPLATFORM\tTAGS\tVERDICT\tREASON")
 	for _, c := range found.Candidates {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", c.Version, c.Platform, cmp.Or(strings.Join(c.Tags, ","), "-"),
-			cmp.Or(string(c.Refused), "taken"), cmp.Or(oneLine(c.Reason), "-"))
+			verdictOf(c.Refused), cmp.Or(oneLine(c.Reason), "-"))
 	}
 	return table.Flush()
+}
+
+// verdictOf is what became of an upload, for people. One that is outranked fits, so it is not refused.
+func verdictOf(r module.Refusal) string {
+	switch r {
+	case "":
+		return "taken"
+	case module.RefusedOutranked:
+		return string(r)
+	}
+	return "refused: " + string(r)
 }
