@@ -320,7 +320,7 @@ func (j *job) upload(ctx context.Context, file *os.File) error {
 		j.log.say("no version was given: nothing is published")
 		return nil
 	}
-	j.step(stepUpload)
+	j.step(StepUpload)
 	for try := 0; ; try++ {
 		got, err := j.pool.Farm.PutArchive(ctx, j.a.Lease.LeaseRef, j.strategy, file, nil)
 		if err == nil {

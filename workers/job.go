@@ -30,7 +30,8 @@ const (
 	stepSetup   = "Setup"
 	stepBuild   = "Build"
 	stepInspect = "Inspect archive"
-	stepUpload  = "Upload archive"
+	// StepUpload is what the log calls sending the archive to the farm.
+	StepUpload = "Upload archive"
 )
 
 // job is one attempt at building one platform.

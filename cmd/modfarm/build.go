@@ -76,6 +76,9 @@ func (f *startFlags) request(lookup lookupFunc) (client.BuildRequest, error) {
 		r.Platforms = nil
 		for _, name := range f.platforms {
 			p, err := module.ParsePlatform(name)
+			if err == nil && !p.Buildable() {
+				err = fmt.Errorf("--platforms: %q cannot be built by a worker: publish an archive for it with 'modfarm module upload'", name)
+			}
 			faults = append(faults, err)
 			r.Platforms = append(r.Platforms, p)
 		}

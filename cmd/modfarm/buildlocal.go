@@ -75,10 +75,25 @@ func runScripts(cmd *cobra.Command, m *module.Manifest) error {
 		run.Stdout, run.Stderr = cmd.OutOrStdout(), cmd.OutOrStdout()
 		run.WaitDelay = 5 * time.Second
 		if err := run.Run(); err != nil {
+			if ctx := cmd.Context(); interruptedScript(ctx, run.ProcessState) {
+				return context.Cause(ctx)
+			}
 			return fmt.Errorf("%s: %w", script, err)
 		}
 	}
 	return nil
+}
+
+// interruptedScript reports whether a script ended because the caller interrupted it. A terminal tells the script and
+// this program at once, and the script may be faster.
+func interruptedScript(ctx context.Context, end *os.ProcessState) bool {
+	if code := end.ExitCode(); code == -1 || code == exitInterrupted { // by a signal, or as shells tell of one
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+	return ctx.Err() != nil
 }
 
 // local builds a folder as a worker would.

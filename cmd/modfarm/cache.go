@@ -28,7 +28,10 @@ func (f *cacheFlags) add(flags *pflag.FlagSet) {
 }
 
 // caches reaches the container engine; close it in the end.
-func (f *cacheFlags) caches(cmd *cobra.Command) (*docker.Caches, error) {
+func (f *cacheFlags) caches(cmd *cobra.Command, lookup lookupFunc) (*docker.Caches, error) {
+	if data, _ := lookup("MODFARM_DATA"); data != "" && !cmd.Flags().Changed("work") {
+		f.work = filepath.Join(data, "work") // where 'up' has it
+	}
 	engine, err := docker.Connect(cmd.Context())
 	if err != nil {
 		return nil, err
@@ -36,7 +39,7 @@ func (f *cacheFlags) caches(cmd *cobra.Command) (*docker.Caches, error) {
 	return &docker.Caches{Engine: engine, WorkDir: f.work, Worker: f.worker}, nil
 }
 
-func newCache() *cobra.Command {
+func newCache(lookup lookupFunc) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cache",
 		Short: "List and remove what builds keep for the next build",
@@ -45,11 +48,11 @@ of the folders that modfarm.yaml names. Releases have a cache of their own. The
 caches are volumes of this machine's container engine, and a worker keeps its own
 within --cache-size by itself.`,
 	}
-	cmd.AddCommand(newCacheList(), newCachePrune())
+	cmd.AddCommand(newCacheList(lookup), newCachePrune(lookup))
 	return cmd
 }
 
-func newCacheList() *cobra.Command {
+func newCacheList(lookup lookupFunc) *cobra.Command {
 	var f cacheFlags
 	cmd := &cobra.Command{
 		Use:     "ls",
@@ -57,7 +60,7 @@ func newCacheList() *cobra.Command {
 		Example: "  modfarm cache ls\n  modfarm cache ls --worker builder-1 --json",
 		Args:    exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			caches, err := f.caches(cmd)
+			caches, err := f.caches(cmd, lookup)
 			if err != nil {
 				return err
 			}
@@ -73,7 +76,7 @@ func newCacheList() *cobra.Command {
 	return cmd
 }
 
-func newCachePrune() *cobra.Command {
+func newCachePrune(lookup lookupFunc) *cobra.Command {
 	var f cacheFlags
 	var keep string
 	var unused time.Duration
@@ -97,7 +100,7 @@ go. The cache of a build that is running stays.`,
 			if unused > 0 {
 				since = time.Now().Add(-unused)
 			}
-			caches, err := f.caches(cmd)
+			caches, err := f.caches(cmd, lookup)
 			if err != nil {
 				return err
 			}
@@ -129,8 +132,11 @@ func (f *cacheFlags) print(cmd *cobra.Command, list []docker.Cache) error {
 		if c.Size >= 0 {
 			size = units.BytesSize(float64(c.Size))
 		}
-		if c.InUse {
+		switch {
+		case c.InUse:
 			used = "now"
+		case c.UseUnknown:
+			used = "unknown"
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", cmp.Or(c.Module, "?"), cmp.Or(c.Platform, "?"), cmp.Or(c.Scope, "?"), size, used, c.Worker, c.Name)
 	}

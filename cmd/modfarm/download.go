@@ -39,11 +39,12 @@ type downloaded struct {
 func newModuleDownload(lookup lookupFunc) *cobra.Command {
 	var f downloadFlags
 	cmd := &cobra.Command{
-		Use:   "download [MODULE [VERSION]]",
+		Use:   "download [MODULE[@VERSION]]",
 		Short: "Download an archive and check its digest",
 		Long: `Download the archive of a version for a platform, this machine's by default, and
 check its digest. The module is MODULE, --id, or that of meta.json; the version is
-the newest released one unless VERSION or --version names another.
+the newest released one unless VERSION or --version names another; VERSION may also
+be a second argument. Without --platform an archive for any machine does, too.
 
 With MODULE the file is NAME-VERSION-PLATFORM.tar.gz in this folder. Called as the
 stock command line is, or with --destination, it is
@@ -53,10 +54,13 @@ alone tells whether it is whole.
 
 A file that is there is whole. What came before an interruption is kept beside it,
 and the same command goes on with it.`,
-		Example: `  modfarm module download acme:widget 1.0.0 --platform linux/arm64
+		Example: `  modfarm module download acme:widget@1.0.0 --platform linux/arm64
   modfarm module download --id acme:widget --version 1.0.0 --destination ./modules`,
 		Args: maximumArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if args, err = f.split(args); err != nil {
+				return err
+			}
 			stock := len(args) == 0 || cmd.Flags().Changed("destination")
 			id, err := f.module(args)
 			if err != nil {
@@ -77,12 +81,17 @@ and the same command goes on with it.`,
 			if err != nil {
 				return err
 			}
+			wanted := []module.Platform{p}
+			if !cmd.Flags().Changed("platform") {
+				wanted = covering(p)
+			}
 			if latest {
-				if version, err = latestFor(cmd.Context(), c, id, p); err != nil {
+				if version, p, err = newestFor(cmd.Context(), c, id, wanted); err != nil {
 					return err
 				}
+				wanted = []module.Platform{p}
 			}
-			pkg, err := c.Package(cmd.Context(), id, version, p)
+			pkg, p, err := firstPackage(cmd.Context(), c, id, version, wanted)
 			if err != nil {
 				return err
 			}
@@ -99,6 +108,21 @@ and the same command goes on with it.`,
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "file or folder to write, or - for standard output, instead")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print file, size and digest as JSON")
 	return cmd
+}
+
+// split makes two arguments of MODULE@VERSION.
+func (f *downloadFlags) split(args []string) ([]string, error) {
+	if len(args) == 0 {
+		return nil, nil
+	}
+	name, version, versioned := strings.Cut(args[0], "@")
+	switch {
+	case versioned && len(args) == 2:
+		return nil, usageError{fmt.Errorf("two versions are named, %s and %s", version, args[1])}
+	case versioned:
+		return []string{name, version}, nil
+	}
+	return args, nil
 }
 
 // module is what is downloaded: the argument, --id, or the module of this folder.
@@ -130,23 +154,47 @@ func parseVersionOrLatest(s string) (v module.Version, latest bool, err error) {
 	return v, false, nil
 }
 
-// latestFor is the newest version for a platform: a release, unless there are only pre-releases.
-func latestFor(ctx context.Context, c *client.Client, id module.ID, p module.Platform) (module.Version, error) {
+// covering are the platforms whose archives a machine can use, in the order in which resolving takes them.
+func covering(p module.Platform) []module.Platform {
+	return []module.Platform{p, {OS: p.OS, Arch: module.Any}, {OS: module.Any, Arch: p.Arch}, {OS: module.Any, Arch: module.Any}}
+}
+
+// newestFor finds the first of the wanted platforms that there is an archive for, and the newest version of those: a
+// release, unless there are only pre-releases.
+func newestFor(ctx context.Context, c *client.Client, id module.ID, wanted []module.Platform) (newest module.Version, p module.Platform, err error) {
 	info, err := c.Module(ctx, id)
 	if err != nil {
-		return module.Version{}, err
+		return newest, p, err
 	}
-	var newest module.Version
-	for _, v := range info.Versions { // they ascend
-		if slices.Contains(v.Platforms, p) && (newest.IsZero() || !v.Version.IsPrerelease() || newest.IsPrerelease()) {
-			newest = v.Version
+	for _, p := range wanted {
+		for _, v := range info.Versions { // they ascend
+			if slices.Contains(v.Platforms, p) && (newest.IsZero() || !v.Version.IsPrerelease() || newest.IsPrerelease()) {
+				newest = v.Version
+			}
+		}
+		if !newest.IsZero() {
+			return newest, p, nil
 		}
 	}
-	if newest.IsZero() {
-		return newest, hinted(fmt.Errorf("%w: %s has no version for %s", module.ErrNotFound, id, p),
-			"see what it has with 'modfarm module versions %s'", id)
+	return newest, p, hinted(fmt.Errorf("%w: %s has no version for %s", module.ErrNotFound, id, wanted[0]),
+		"see what it has with 'modfarm module versions %s'", id)
+}
+
+// firstPackage is the archive of a version for the first of the wanted platforms that has one.
+func firstPackage(ctx context.Context, c *client.Client, id module.ID, v module.Version, wanted []module.Platform) (client.Package, module.Platform, error) {
+	var first error
+	for _, p := range wanted {
+		pkg, err := c.Package(ctx, id, v, p)
+		switch {
+		case err == nil:
+			return pkg, p, nil
+		case !errors.Is(err, module.ErrNotFound):
+			return pkg, p, err
+		case first == nil:
+			first = err // about the machine's own platform, it says most
+		}
 	}
-	return newest, nil
+	return client.Package{}, wanted[0], first
 }
 
 // fetch writes the archive where it was asked for and says so.

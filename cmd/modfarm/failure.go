@@ -65,10 +65,25 @@ func exitCode(ctx context.Context, err error) int {
 	return exitFailed
 }
 
+// errInterrupted stands for whatever an interrupt made of a command.
+var errInterrupted = errors.New("interrupted")
+
+// interrupted is the plain word for an error that an interrupt brought, unless it has more to say than that.
+func interrupted(ctx context.Context, err error) error {
+	var left leftError
+	if exitCode(ctx, err) != exitInterrupted || errors.As(err, &left) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errInterrupted, err)
+}
+
 // printFailure writes "error: what" and, where there is a next step, "hint: it".
 // Further lines of either are indented below their first.
 func printFailure(w io.Writer, err error, lookup lookupFunc) {
 	what, hint := describeFailure(err)
+	if errors.Is(err, errInterrupted) {
+		what = errInterrupted.Error()
+	}
 	errorWord, hintWord := "error:", "hint:"
 	if colours(w, lookup) {
 		errorWord, hintWord = "\x1b[1;31merror:\x1b[0m", "\x1b[1;36mhint:\x1b[0m"

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/modfarm/modfarm/client"
 	"github.com/modfarm/modfarm/module"
 	"github.com/modfarm/modfarm/module/scaffold"
 )
@@ -93,26 +95,32 @@ func (g *generateFlags) run(cmd *cobra.Command, lookup lookupFunc) error {
 	return g.tell(cmd.OutOrStdout(), cmd.ErrOrStderr(), p, dir, files)
 }
 
-// make writes the folder first: that fails more often, and a module without a folder would be left behind.
+// make writes the folder before it registers: that fails more often, and a module without a folder would be left
+// behind. A namespace that can never be registered is refused before either.
 func (g *generateFlags) make(ctx context.Context, lookup lookupFunc, p scaffold.Project, dir string, files []scaffold.File) error {
+	var c *client.Client
+	var org string
+	var err error
+	if g.register {
+		if c, err = g.farm.client(lookup); err == nil {
+			org, err = ownerOf(ctx, c, p.ID)
+		}
+		var foreign foreignError
+		if errors.As(err, &foreign) {
+			return usageError{err}
+		}
+	}
 	if err := scaffold.Write(dir, files); err != nil {
 		return err
 	}
-	if !g.register {
-		return nil
-	}
-	c, err := g.farm.client(lookup)
-	if err != nil {
-		return err
-	}
-	org, err := ownerOf(ctx, c, p.ID)
-	if err == nil {
+	if g.register && err == nil {
 		_, err = c.CreateModule(ctx, org, p.ID.Name)
 	}
-	if err != nil {
-		return fmt.Errorf("the project is in %s; make the module later with: modfarm module create %s: %w", dir, p.ID, err)
+	later := fmt.Sprintf("the project is in %s; register it later with 'modfarm module create %s'", dir, p.ID)
+	if errors.Is(err, module.ErrUnauthorized) {
+		later += ", after 'modfarm login'"
 	}
-	return nil
+	return hinted(err, "%s", later)
 }
 
 // complete asks for what is missing, or names it.

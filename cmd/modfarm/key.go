@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -53,6 +54,9 @@ key reaches nothing else. The secret is shown once, on standard output.`,
 			var err error
 			if r.Lifetime, err = parseLifetime(expires); err != nil {
 				return usageError{fmt.Errorf("%s: %w", sourceOf(cmd.Flags(), "expires"), err)}
+			}
+			if !slices.Contains(roles(), r.Role) {
+				return hinted(usageError{fmt.Errorf("%s: %q: not a role", sourceOf(cmd.Flags(), "role"), r.Role)}, "use one of %s", strings.Join(roles(), ", "))
 			}
 			c, err := f.client(lookup)
 			if err != nil {
@@ -170,7 +174,7 @@ later, so that what uses the key can be told the new one.`,
 			}
 			key, err := c.RotateKey(cmd.Context(), args[0], d)
 			if err != nil {
-				return noSuchKey(err)
+				return noSuchKey(args[0], err)
 			}
 			if asJSON {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(key)
@@ -198,7 +202,11 @@ func newKeyRevoke(lookup lookupFunc) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return noSuchKey(c.RevokeKey(cmd.Context(), args[0]))
+			if err := c.RevokeKey(cmd.Context(), args[0]); err != nil {
+				return noSuchKey(args[0], err)
+			}
+			_, err = fmt.Fprintf(cmd.ErrOrStderr(), "revoked the key %s, and every login made with it\n", args[0])
+			return err
 		},
 		ValidArgsFunction: completeKeys(&f, lookup),
 	}
@@ -207,9 +215,9 @@ func newKeyRevoke(lookup lookupFunc) *cobra.Command {
 }
 
 // noSuchKey says where ids of keys are found.
-func noSuchKey(err error) error {
+func noSuchKey(id string, err error) error {
 	if errors.Is(err, module.ErrNotFound) {
-		return hinted(err, "take an id from 'modfarm key list'")
+		return hinted(fmt.Errorf("%w: no key has the id %s", module.ErrNotFound, id), "see 'modfarm key list'")
 	}
 	return err
 }

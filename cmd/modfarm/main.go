@@ -36,7 +36,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer, looku
 		err = root.ExecuteContext(ctx)
 	}
 	if err != nil {
-		printFailure(stderr, err, lookup)
+		printFailure(stderr, interrupted(ctx, err), lookup)
 	}
 	return exitCode(ctx, err)
 }
@@ -76,7 +76,7 @@ Exit status: 0 done, 1 failed, 2 a mistake in the command line, 3 a build failed
 		return hinted(usageError{err}, "see '%s --help'", cmd.CommandPath())
 	})
 	root.PersistentFlags().String("profile", "", "the login to use, as 'modfarm profiles list' names it (default the current one)")
-	root.AddCommand(newUp(lookup), newServe(lookup), newWorker(lookup), newImages(lookup), newCache(), newAction(),
+	root.AddCommand(newUp(lookup), newServe(lookup), newWorker(lookup), newImages(lookup), newCache(lookup), newAction(),
 		newModule(lookup), newLogin(lookup), newLogout(lookup), newWhoami(lookup), newProfiles(lookup),
 		newOrg(lookup), newKey(lookup),
 		newGitHub(lookup), newDoctor(lookup), newGuard(), newMan(), newVersion())

@@ -17,7 +17,8 @@ func newModule(lookup lookupFunc) *cobra.Command {
 		Short: "Create, build, find and download modules",
 		Long: `Create, build, find and download modules of a farm.
 
-The farm is --url or MODFARM_URL; the API key is MODFARM_KEY_ID and MODFARM_KEY.`,
+The farm and the API key are those that 'modfarm login' kept. MODFARM_URL,
+MODFARM_KEY_ID and MODFARM_KEY win over it, which suits pipelines.`,
 	}
 	cmd.AddCommand(newModuleGenerate(lookup), newModuleCreate(lookup), newModuleUpdate(lookup), newModuleList(lookup), newModuleVersions(lookup),
 		newModuleResolve(lookup), newModuleUpdateModels(), newModuleValidate(lookup), newModuleUpload(lookup), newModuleDownload(lookup), newModuleInfo(lookup), newModuleSearch(lookup), newModuleDeprecate(lookup),
@@ -38,8 +39,11 @@ func ownerOf(ctx context.Context, c *client.Client, id module.ID) (string, error
 		}
 		names = append(names, org.Namespace)
 	}
-	return "", fmt.Errorf("%s: this key belongs to no organization with the namespace %q: use one of %q", id, id.Namespace, names)
+	return "", foreignError{fmt.Errorf("%s: this key belongs to no organization with the namespace %q: use one of %q", id, id.Namespace, names)}
 }
+
+// foreignError is a namespace that the key has no part in.
+type foreignError struct{ error }
 
 // readManifest reads meta.json for a command of the client.
 func readManifest(path string) (*module.Manifest, error) {

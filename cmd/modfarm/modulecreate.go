@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -41,7 +42,7 @@ func newModuleCreate(lookup lookupFunc) *cobra.Command {
 		Short: "Make a module, named as namespace:name",
 		Long: `Make a module on the farm. It is private and empty until something is published.
 
-With MODULE nothing else happens. With --name, as on the stock command line, also
+Without MODULE it is the one of this folder's meta.json. Nothing else happens. With --name, as on the stock command line, also
 a meta.json is written into the current folder, which must not have one.`,
 		Example: `  modfarm module create acme:widget
   modfarm module create --name widget --public-namespace acme
@@ -59,11 +60,14 @@ a meta.json is written into the current folder, which must not have one.`,
 }
 
 func (f *createFlags) run(cmd *cobra.Command, args []string, lookup lookupFunc) error {
-	if err := f.check(cmd, args); err != nil {
+	args, err := f.orOfFolder(cmd, args)
+	if err == nil {
+		err = f.check(cmd, args)
+	}
+	if err != nil {
 		return err
 	}
 	var made created
-	var err error
 	switch {
 	case len(args) == 1:
 		made.Module, err = f.onFarm(cmd.Context(), args[0], lookup)
@@ -92,6 +96,31 @@ func (f *createFlags) run(cmd *cobra.Command, args []string, lookup lookupFunc) 
 	return err
 }
 
+// given are the flags of the stock command line that have a value, or what gave it to them.
+func (f *createFlags) given(cmd *cobra.Command) (names []string) {
+	for _, name := range []string{"name", "public-namespace", "org-id", "local-only"} {
+		if cmd.Flags().Changed(name) {
+			names = append(names, sourceOf(cmd.Flags(), name))
+		}
+	}
+	return names
+}
+
+// orOfFolder names the module of this folder when nothing else names one.
+func (f *createFlags) orOfFolder(cmd *cobra.Command, args []string) ([]string, error) {
+	if len(args) > 0 || len(f.given(cmd)) > 0 {
+		return args, nil
+	}
+	manifest, err := readManifest(manifestFile)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return args, nil // which check refuses
+	case err != nil:
+		return nil, err
+	}
+	return []string{manifest.ID.String()}, nil
+}
+
 func (f *createFlags) prefix() string {
 	if f.namespace != "" {
 		return f.namespace
@@ -101,14 +130,14 @@ func (f *createFlags) prefix() string {
 
 // check refuses what cannot be meant, and a folder that has a meta.json, before anything is made.
 func (f *createFlags) check(cmd *cobra.Command, args []string) error {
-	given := f.name != "" || f.namespace != "" || f.orgID != "" || f.localOnly
+	given := f.given(cmd)
 	switch {
-	case len(args) == 1 && given:
-		return hinted(usageError{errors.New("MODULE and the flags of the stock command line together")}, "write either 'modfarm module create acme:widget' or --name and --public-namespace")
+	case len(args) == 1 && len(given) > 0:
+		return hinted(usageError{fmt.Errorf("MODULE together with %s of the stock command line", strings.Join(given, ", "))}, "write either 'modfarm module create acme:widget' or --name and --public-namespace")
 	case len(args) == 1:
 		return nil
 	case f.name == "":
-		return hinted(usageError{errors.New("no module is named")}, "usage: %s", cmd.UseLine())
+		return hinted(usageError{errors.New("no module is named, and this folder has no meta.json")}, "usage: %s", cmd.UseLine())
 	case f.namespace != "" && f.orgID != "":
 		return hinted(usageError{errors.New("--public-namespace and --org-id together")}, "name the organization by one of them")
 	case f.orgID != "" && uuid.Validate(f.orgID) != nil:

@@ -80,7 +80,7 @@ func (f *deleteFlags) run(cmd *cobra.Command, text string, lookup lookupFunc) er
 	if f.json {
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(deleted{Module: id, Version: v, Archives: gone})
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "deleted %s: %d archives\n", what, len(gone))
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "deleted %s: %s\n", what, archives(len(gone)))
 	return err
 }
 
@@ -99,6 +99,13 @@ func (f *deleteFlags) platformOf(cmd *cobra.Command, v module.Version) (module.P
 	return p, nil
 }
 
+func archives(n int) string {
+	if n == 1 {
+		return "1 archive"
+	}
+	return fmt.Sprintf("%d archives", n)
+}
+
 // confirm asks, and takes nothing but yes.
 func (f *deleteFlags) confirm(cmd *cobra.Command, what string) error {
 	if f.yes {
@@ -112,7 +119,7 @@ func (f *deleteFlags) confirm(cmd *cobra.Command, what string) error {
 	if err != nil {
 		return err
 	}
-	if !strings.EqualFold(answer, "yes") {
+	if !strings.EqualFold(answer, "yes") && !strings.EqualFold(answer, "y") {
 		return errors.New("nothing was deleted")
 	}
 	return nil

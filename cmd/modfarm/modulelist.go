@@ -61,16 +61,16 @@ func newModuleVersions(lookup lookupFunc) *cobra.Command {
 	var path string
 	var asJSON, latest bool
 	cmd := &cobra.Command{
-		Use:   "versions [MODULE]",
+		Use:   "versions [MODULE[@VERSION]]",
 		Short: "List a module's published versions, highest first, with their platforms",
-		Long: `List the published versions of MODULE, or of the module of meta.json, highest first.
---latest prints the one that who names no version gets: the highest that is neither
+		Long: `List the published versions of MODULE, or of the module of meta.json, highest first;
+with @VERSION only that one. --latest prints the one that who names no version gets: the highest that is neither
 a pre-release nor deprecated.`,
 		Example: `  modfarm module versions acme:widget
   modfarm module versions --latest`,
 		Args: maximumArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := moduleOf(args, path)
+			id, only, err := moduleOf(args, path)
 			if err != nil {
 				return err
 			}
@@ -87,7 +87,12 @@ a pre-release nor deprecated.`,
 			if latest {
 				versions = slices.DeleteFunc(versions, func(v client.VersionInfo) bool { return v.Version != info.Latest() })
 			}
+			if !only.IsZero() {
+				versions = slices.DeleteFunc(versions, func(v client.VersionInfo) bool { return v.Version != only })
+			}
 			switch {
+			case !only.IsZero() && len(versions) == 0:
+				return fmt.Errorf("%w: %s has no version %s", module.ErrNotFound, id, only)
 			case asJSON:
 				return json.NewEncoder(out).Encode(versions)
 			case latest && len(versions) == 0:
@@ -107,20 +112,16 @@ a pre-release nor deprecated.`,
 	return cmd
 }
 
-// moduleOf is the module that is named, or that of meta.json.
-func moduleOf(args []string, path string) (module.ID, error) {
+// moduleOf is the module that is named, perhaps with a version, or that of meta.json.
+func moduleOf(args []string, path string) (id module.ID, v module.Version, err error) {
 	if len(args) == 0 {
 		manifest, err := readManifest(path)
 		if err != nil {
-			return module.ID{}, err
+			return id, v, err
 		}
-		return manifest.ID, nil
+		return manifest.ID, v, nil
 	}
-	id, err := module.ParseID(args[0])
-	if err != nil {
-		return id, usageError{err}
-	}
-	return id, nil
+	return parseSpec(args[0])
 }
 
 func newestFirst(ascending []client.VersionInfo) []client.VersionInfo {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/modfarm/modfarm/client"
+	"github.com/modfarm/modfarm/farm/registry"
 	"github.com/modfarm/modfarm/module"
 )
 
@@ -39,6 +40,13 @@ taken; the one that was taken is first.`,
 			}
 			if req.Machine.Platform, err = module.ParsePlatform(platform); err != nil {
 				return usageError{fmt.Errorf("%s: %w", sourceOf(cmd.Flags(), "platform"), err)}
+			}
+			if req.Machine.Platform.IsWildcard() {
+				return hinted(usageError{fmt.Errorf("%s: %q: a wildcard, and a machine has one platform", sourceOf(cmd.Flags(), "platform"), platform)},
+					"name the machine's, such as linux/arm64; uploads for %s are found for it", platform)
+			}
+			if faults := registry.CheckTags(sourceOf(cmd.Flags(), "tag"), tags); len(faults) > 0 {
+				return usageError{faults}
 			}
 			req.Machine.Tags, req.Explain = tags, explain
 			c, err := f.client(lookup)

@@ -186,6 +186,9 @@ func (f *soloFarm) Extend(context.Context, client.LeaseRef, client.Progress) (cl
 func (f *soloFarm) AppendLog(_ context.Context, _ client.LeaseRef, c client.LogChunk) (int64, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if c.Step == workers.StepUpload { // nothing goes anywhere; PutArchive says what is kept
+		return c.Offset + int64(len(c.Data)), nil
+	}
 	if c.Step != f.step {
 		f.step = c.Step
 		fmt.Fprintf(f.out, "== %s\n", c.Step)
@@ -213,7 +216,16 @@ func (f *soloFarm) PutArchive(_ context.Context, _ client.LeaseRef, _ module.Str
 	}
 	sum := sha256.New()
 	size, err := io.Copy(sum, file)
-	return client.Archive{SHA256: hex.EncodeToString(sum.Sum(nil)), Size: size}, err
+	if err != nil {
+		return client.Archive{}, err
+	}
+	a := client.Archive{SHA256: hex.EncodeToString(sum.Sum(nil)), Size: size}
+	if f.output != "" {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		_, err = fmt.Fprintf(f.out, "kept %s: %d bytes, sha256:%s\n", f.output, a.Size, a.SHA256)
+	}
+	return a, err
 }
 
 func writeBeside(name string, file io.ReadSeeker) error {

@@ -30,6 +30,8 @@ type Cache struct {
 	Size int64 `json:"size"`
 	// UsedAt is when a build used it last, as far as this work folder knows, and when it was made otherwise.
 	UsedAt time.Time `json:"used_at"`
+	// UseUnknown says that this work folder does not know, so that UsedAt is when it was made.
+	UseUnknown bool `json:"use_unknown,omitempty"`
 	// InUse says that a container has it mounted.
 	InUse bool `json:"in_use"`
 }
@@ -94,7 +96,8 @@ func (c *Caches) List(ctx context.Context) ([]Cache, error) {
 			Scope: v.Labels[labelScope], Size: -1, InUse: used[v.Name],
 		}
 		one.UsedAt, _ = time.Parse(time.RFC3339, v.CreatedAt) // an unknown time is very old
-		if info, err := os.Stat(filepath.Join(c.WorkDir, "caches", v.Name)); err == nil {
+		info, err := os.Stat(filepath.Join(c.WorkDir, "caches", v.Name))
+		if one.UseUnknown = err != nil; !one.UseUnknown {
 			one.UsedAt = info.ModTime()
 		}
 		one.UsedAt = one.UsedAt.UTC()
@@ -159,7 +162,7 @@ func (c *Caches) Prune(ctx context.Context, keep int64, unused time.Time) (remov
 	}
 	var errs []error
 	for _, one := range slices.Backward(list) {
-		if one.InUse || total <= keep && !one.UsedAt.Before(unused) {
+		if one.InUse || total <= keep && (one.UseUnknown || !one.UsedAt.Before(unused)) {
 			continue
 		}
 		_, err := c.Engine.VolumeRemove(ctx, one.Name, client.VolumeRemoveOptions{})

@@ -22,8 +22,8 @@ import (
 func TestInterruptedStartLeavesNothing(t *testing.T) {
 	t.Parallel()
 	var opts docker.Options
-	real, _ := newRunner(t, func(o *docker.Options) { opts = *o })
-	if err := real.Close(t.Context()); err != nil {
+	first, _ := newRunner(t, func(o *docker.Options) { opts = *o })
+	if err := first.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	host, err := url.Parse(opts.Engine.DaemonHost())
