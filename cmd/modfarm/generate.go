@@ -105,8 +105,7 @@ func (g *generateFlags) make(ctx context.Context, lookup lookupFunc, p scaffold.
 		if c, err = g.farm.client(lookup); err == nil {
 			org, err = ownerOf(ctx, c, p.ID)
 		}
-		var foreign foreignError
-		if errors.As(err, &foreign) {
+		if _, foreign := errors.AsType[foreignError](err); foreign {
 			return usageError{err}
 		}
 	}
