@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/modfarm/modfarm/client"
 	"github.com/modfarm/modfarm/module"
 	"github.com/modfarm/modfarm/proto/wire"
 )
@@ -45,7 +46,28 @@ func (d *doctorFlags) farmAndKey(ctx context.Context, lookup lookupFunc) []findi
 			key.Mend = "modfarm login --url " + at.url + " with a key that an owner makes with: modfarm key create"
 		}
 	}
-	return append(found, key)
+	found = append(found, key)
+	if key.Verdict == verdictOK {
+		found = append(found, gitHubApp(ctx, c))
+	}
+	return found
+}
+
+// gitHubApp has the farm ask GitHub whether its App is in order.
+func gitHubApp(ctx context.Context, c *client.Client) finding {
+	f := finding{Check: "github", Verdict: verdictOK}
+	status, err := c.GitHub(ctx, true)
+	switch {
+	case err != nil:
+		f.Verdict, f.Detail = verdictSkipped, err.Error()
+	case status.App == nil:
+		f.Verdict, f.Detail, f.Mend = verdictSkipped, "the farm has no GitHub App; tags are built by the Action only", "modfarm github setup"
+	case status.App.Problem != "":
+		f.Verdict, f.Detail, f.Mend = verdictBad, status.App.Problem, "look at its page, "+status.App.PageURL
+	default:
+		f.Detail = fmt.Sprintf("%s is on %d accounts", status.App.Name, len(status.Installations))
+	}
+	return f
 }
 
 // health asks for the farm's health: that also tells its version, and its clock to the second.

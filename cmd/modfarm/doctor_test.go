@@ -12,6 +12,7 @@ func TestDoctorOfAClient(t *testing.T) {
 	said := p.run("doctor", "--no-docker")
 	said.want(exitOK, "as the farm's", "")
 	said.want(exitOK, p.farm.KeyID, "")
+	said.want(exitOK, "modfarm github setup", "")
 
 	p.env["MODFARM_KEY"] = "wrong"
 	said = p.run("doctor", "--no-docker")

@@ -38,7 +38,7 @@ func Files(p Project) ([]File, error) {
 	}
 	d := p.data()
 	var files []File
-	for _, top := range []string{"templates/common", "templates/" + string(p.Language)} {
+	for _, top := range []string{"templates/every-language", "templates/" + string(p.Language)} {
 		err := fs.WalkDir(templates, top, func(name string, entry fs.DirEntry, err error) error {
 			if err != nil || entry.IsDir() {
 				return err
