@@ -19,25 +19,36 @@ type stuckFarm struct {
 	*fakeFarm
 	reached chan struct{}
 	killed  *atomic.Bool
+	// copied ends the calls that come after the kill: until then the worker must neither go on nor clear up.
+	copied chan struct{}
+}
+
+// gone is the end of every call of a worker that was killed.
+func (f stuckFarm) gone(ctx context.Context) error {
+	select {
+	case <-f.copied:
+	case <-ctx.Done():
+	}
+	return client.ErrLeaseLost
 }
 
 func (f stuckFarm) Extend(ctx context.Context, l client.LeaseRef, p client.Progress) (client.Directive, error) {
 	if f.killed.Load() {
-		return client.Directive{}, client.ErrLeaseLost
+		return client.Directive{}, f.gone(ctx)
 	}
 	return f.fakeFarm.Extend(ctx, l, p)
 }
 
 func (f stuckFarm) AppendLog(ctx context.Context, l client.LeaseRef, c client.LogChunk) (int64, error) {
 	if f.killed.Load() {
-		return 0, client.ErrLeaseLost
+		return 0, f.gone(ctx)
 	}
 	return f.fakeFarm.AppendLog(ctx, l, c)
 }
 
 func (f stuckFarm) Finish(ctx context.Context, l client.LeaseRef, o client.Outcome) (client.Job, error) {
 	if f.killed.Load() {
-		return client.Job{}, client.ErrLeaseLost
+		return client.Job{}, f.gone(ctx)
 	}
 	return f.fakeFarm.Finish(ctx, l, o)
 }
@@ -65,7 +76,7 @@ func TestRestartedWorkerGoesOn(t *testing.T) {
 			dir := t.TempDir()
 			runs, gate := filepath.Join(dir, "runs"), filepath.Join(dir, "gate")
 			first := newWorld(t)
-			stuck := stuckFarm{first.farm, make(chan struct{}, 1), new(atomic.Bool)}
+			stuck := stuckFarm{first.farm, make(chan struct{}, 1), new(atomic.Bool), make(chan struct{})}
 			first.pool.Farm = stuck
 			script := "printf x >>" + runs + "; echo a line; " + makeOut
 			if !tc.built {
@@ -79,7 +90,9 @@ func TestRestartedWorkerGoesOn(t *testing.T) {
 			first.farm.awaitLog(t, id, "a line")
 			work := t.TempDir()
 			stuck.killed.Store(true)
-			if err := os.CopyFS(work, os.DirFS(first.pool.WorkDir)); err != nil {
+			err := os.CopyFS(work, os.DirFS(first.pool.WorkDir))
+			close(stuck.copied)
+			if err != nil {
 				t.Fatal(err)
 			}
 			if tc.lost {
