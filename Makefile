@@ -98,6 +98,10 @@ release-dry: $(BIN)/nfpm ## Rehearse a release into dist/: binaries of all platf
 generate: $(BIN)/buf ## Write the code that is generated from proto/
 	proto/generate.sh
 
+.PHONY: pictures
+pictures: ## The pictures of the documentation, from what the product shows now (needs Chromium)
+	scripts/pictures
+
 .PHONY: tools
 tools: $(BIN)/act $(BIN)/buf $(BIN)/gofumpt $(BIN)/golangci-lint $(BIN)/govulncheck $(BIN)/nfpm ## The tools of tools/go.mod, into .cache/bin
 

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/sethvargo/go-githubactions"
@@ -29,6 +31,8 @@ type Env struct {
 	Stdout io.Writer
 	// Connect makes the client of a farm; nil for client.New.
 	Connect func(client.Config) (Farm, error)
+	// Exchange turns the workflow's identity into a key; nil for the client's own.
+	Exchange func(ctx context.Context, cfg client.Config, idToken, organization string) (client.WorkflowKey, error)
 	// UserAgent names the program to the farm; empty for the client's own.
 	UserAgent string
 	// Poll is how long to wait between looks at a build that nothing happens in; zero for 2 s.
@@ -39,6 +43,7 @@ type Env struct {
 type Farm interface {
 	Starter
 	Watcher
+	Publisher
 }
 
 // Starter checks the key, records the module's metadata and starts builds.
@@ -56,14 +61,26 @@ type Watcher interface {
 	CancelBuild(ctx context.Context, id string) (client.Build, error)
 }
 
+// Publisher takes archives that were built elsewhere. Releases tells what a version has already.
+type Publisher interface {
+	Module(ctx context.Context, id module.ID) (client.ModuleInfo, error)
+	Releases(ctx context.Context, id module.ID, v module.Version) ([]module.Release, error)
+	Upload(ctx context.Context, u client.NewUpload, file io.ReadSeeker, progress func(sent, total int64)) (client.Uploaded, error)
+}
+
 // farewell bounds what is still done after the workflow was cancelled: a runner kills a step 10 s later.
 const farewell = 6 * time.Second
 
 const defaultPoll = 2 * time.Second
 
-// Run is the whole step. When ctx ends, the build is cancelled. Every error has been shown as an
-// annotation; its text is safe to print, as it holds no commands to the runner.
-func Run(ctx context.Context, env Env) (err error) {
+// Build is the whole step that has a farm build a commit. When ctx ends, the build is cancelled. Every error has been
+// shown as an annotation; its text is safe to print, as it holds no commands to the runner.
+func Build(ctx context.Context, env Env) error { return run(ctx, env, (*step).build) }
+
+// Upload is the whole step that publishes an archive which was built elsewhere. Its errors are those of Build.
+func Upload(ctx context.Context, env Env) error { return run(ctx, env, (*step).upload) }
+
+func run(ctx context.Context, env Env, what func(*step, context.Context) error) (err error) {
 	s := newStep(env)
 	defer func() {
 		if broken := unwritable(recover()); broken != nil {
@@ -71,13 +88,23 @@ func Run(ctx context.Context, env Env) (err error) {
 		}
 	}()
 	s.mask()
+	return what(s, ctx)
+}
+
+func (s *step) build(ctx context.Context) error {
 	in, err := s.readInputs()
 	if err != nil {
 		return s.fail(err)
 	}
-	s.hint(in)
-	if err := s.prepare(ctx, in); err != nil {
+	s.ignored(unreadByBuild)
+	s.hint(in.metaPath, in.manifest)
+	if err := s.logIn(ctx, in.access, in.farm); err != nil {
 		return s.fail(err)
+	}
+	if s.identity == nil || !in.version.IsZero() { // a run that publishes nothing may not change what is published
+		if err := s.describe(ctx, in.farm, in.metaPath, in.manifest); err != nil {
+			return s.fail(err)
+		}
 	}
 	id, err := s.start(ctx, in)
 	if err != nil {
@@ -94,18 +121,35 @@ type step struct {
 	env     Env
 	gh      *githubactions.Action
 	out     io.Writer
+	mu      sync.Mutex // for secrets: a key may be renewed while a log is read
 	secrets []string
+	// identity is who the workflow is; nil with a key.
+	identity *identity
 }
 
 func newStep(env Env) *step {
 	if env.Connect == nil {
 		env.Connect = func(cfg client.Config) (Farm, error) { return client.New(cfg) }
 	}
+	if env.Exchange == nil {
+		env.Exchange = exchangeToken
+	}
 	if env.Poll == 0 {
 		env.Poll = defaultPoll
 	}
-	gh := githubactions.New(githubactions.WithWriter(env.Stdout), githubactions.WithGetenv(env.Getenv))
+	gh := githubactions.New(githubactions.WithWriter(env.Stdout), githubactions.WithGetenv(inputsByHand(env.Getenv)))
 	return &step{env: env, gh: gh, out: env.Stdout}
+}
+
+// inputsByHand lets a shell set inputs: the runner keeps the hyphens of their names, and a shell has no such variables.
+func inputsByHand(getenv func(string) string) func(string) string {
+	return func(name string) string {
+		value := getenv(name)
+		if value == "" && strings.HasPrefix(name, "INPUT_") {
+			value = getenv(strings.ReplaceAll(name, "-", "_"))
+		}
+		return value
+	}
 }
 
 // unwritable turns the library's panic when it cannot write into an error; other panics go on.
@@ -120,28 +164,19 @@ func unwritable(recovered any) error {
 	return fmt.Errorf("write to the runner: %w", err)
 }
 
-// prepare checks the key, and makes the farm's record of the module what meta.json says.
-func (s *step) prepare(ctx context.Context, in inputs) error {
-	if _, err := in.farm.Login(ctx); err != nil {
-		return loginError(in, err)
-	}
-	docs := s.documents(in.manifest)
-	if err := in.farm.UpdateModule(ctx, in.manifest, docs); err != nil {
-		return fmt.Errorf("record the metadata of %s from %s (input meta-path): %w", in.manifest.ID, in.metaPath, err)
+// describe makes the farm's record of the module what meta.json says.
+func (s *step) describe(ctx context.Context, farm Starter, metaPath string, m *module.Manifest) error {
+	if err := farm.UpdateModule(ctx, m, s.documents(metaPath, m)); err != nil {
+		return fmt.Errorf("record the metadata of %s from %s (input meta-path): %w", m.ID, metaPath, err)
 	}
 	return nil
 }
 
-func loginError(in inputs, err error) error {
-	switch {
-	case errors.Is(err, module.ErrUnauthorized), errors.Is(err, module.ErrForbidden):
-		return fmt.Errorf("input key-id %q: the farm at %s does not accept this key with the given key-value (%w); "+
-			"check that both secrets belong to one key of this farm", in.keyID, in.url, err)
-	case errors.Is(err, module.ErrUnavailable):
-		return fmt.Errorf("input url %q: %w; a farm behind a firewall needs a runner that can reach it", in.url, err)
-	default:
-		return fmt.Errorf("log in to %s: %w", in.url, err)
-	}
+// unreadByBuild are inputs of the stock build action that change nothing, and why.
+var unreadByBuild = map[string]string{ //nolint:gochecknoglobals // a constant that Go cannot spell as one
+	"skip-login":    "the step always logs in",
+	"skip-update":   "the module's record is always made what meta.json says",
+	"skip-download": "no command line is downloaded",
 }
 
 // start asks for the build. It is not given up half way: a build that was started unseen could not be
@@ -150,6 +185,7 @@ func (s *step) start(ctx context.Context, in inputs) (string, error) {
 	id, err := in.farm.StartBuild(context.WithoutCancel(ctx), client.BuildRequest{
 		Module: in.manifest.ID, Version: in.version, Repo: in.repo, Ref: in.ref, Token: in.token,
 		Workdir: in.workdir, Distro: in.manifest.Build.Distro, Platforms: in.platforms,
+		Publish: in.publish, FailFast: in.failFast,
 	})
 	if err != nil {
 		return "", fmt.Errorf("start the build of %s at %s (input ref): %w", in.manifest.ID, in.ref, err)
@@ -162,7 +198,10 @@ func (s *step) start(ctx context.Context, in inputs) (string, error) {
 // leave ends a step that does not wait.
 func (s *step) leave(id string, in inputs) error {
 	s.report(result{Status: statusStarted, Version: in.version.String()})
-	s.say("input wait is false: the step ends here and the build " + id + " goes on")
+	s.say("input wait is false: the step ends here and the build " + id + " goes on; to see it, with a key of this farm:")
+	look := "modfarm module build logs " + id + " --wait --url " + in.url
+	s.say("  " + look)
+	s.summarizeStarted(in, id, look)
 	return nil
 }
 
@@ -180,7 +219,7 @@ func (s *step) follow(ctx context.Context, id string, in inputs) error {
 	s.sayResult(r)
 	s.report(r)
 	s.summarize(build, r)
-	return s.annotate(build, w.tails)
+	return s.annotate(build, &w)
 }
 
 // cancel ends the build of a workflow that was cancelled, and says so as an error. A build that

@@ -72,11 +72,14 @@ func (s *stage) write(t *testing.T, name, text string) {
 	}
 }
 
-func (s *stage) run(ctx context.Context) error {
-	return action.Run(ctx, action.Env{
-		Getenv: func(name string) string { return s.vars[name] },
-		Stdout: &s.out,
-		Poll:   time.Microsecond,
+func (s *stage) run(ctx context.Context) error { return action.Build(ctx, s.env()) }
+
+func (s *stage) env() action.Env {
+	return action.Env{
+		Getenv:   func(name string) string { return s.vars[name] },
+		Stdout:   &s.out,
+		Poll:     time.Microsecond,
+		Exchange: s.farm.exchange,
 		Connect: func(cfg client.Config) (action.Farm, error) {
 			farm, err := s.farm.connect(cfg)
 			if err != nil {
@@ -84,7 +87,7 @@ func (s *stage) run(ctx context.Context) error {
 			}
 			return farm, nil
 		},
-	})
+	}
 }
 
 func (s *stage) file(t *testing.T, name string) string {
@@ -323,6 +326,9 @@ func TestFarmRefuses(t *testing.T) {
 	}
 }
 
+// faultLine begins a fault; advice may have lines of its own.
+var faultLine = regexp.MustCompile(`(?m)^(input |meta\.json: )`)
+
 func TestInputs(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -333,7 +339,7 @@ func TestInputs(t *testing.T) {
 		"nothing given": {
 			map[string]string{"INPUT_URL": "", "INPUT_KEY-ID": "", "INPUT_KEY-VALUE": "", "INPUT_META-PATH": "no/meta.json"},
 			metaJSON,
-			[]string{"input url: is missing", "input key-id: is missing", "input key-value: is missing", `input meta-path: "no/meta.json"`, "actions/checkout"},
+			[]string{"input url: is missing", "input key-id: is missing, as is key-value", "\n    permissions:\n      contents: read\n      id-token: write\n", `input meta-path: "no/meta.json"`, "actions/checkout"},
 		},
 		"all wrong": {
 			map[string]string{"INPUT_URL": "farm", "INPUT_VERSION": "main", "INPUT_PLATFORMS": "linux/amd64, linux/risc any", "INPUT_WAIT": "maybe"},
@@ -344,6 +350,12 @@ func TestInputs(t *testing.T) {
 			map[string]string{"INPUT_WAIT": "maybe"},
 			strings.ReplaceAll(metaJSON, `"linux/arm64"`, `"linux/risc"`),
 			[]string{`input wait: "maybe"`, "meta.json: line 9: build.arch[1]", "linux/risc"},
+		},
+		"half a key": {map[string]string{"INPUT_KEY-ID": ""}, metaJSON, []string{"input key-id: is missing, and key-value is given"}},
+		"the other half": {
+			map[string]string{"INPUT_KEY-VALUE": "", "INPUT_PUBLISH": "some", "INPUT_FAIL-FAST": "1"},
+			metaJSON,
+			[]string{"input key-value: is missing, and key-id is given", `input publish: "some"`, `input fail-fast: "1"`},
 		},
 		"no build command": {nil, strings.ReplaceAll(metaJSON, `"build": "./build.sh", `, ""), []string{"meta.json: build.build: is empty"}},
 		"no repository": {
@@ -367,7 +379,7 @@ func TestInputs(t *testing.T) {
 					t.Errorf("error = %v, want one with %q", err, want)
 				}
 			}
-			if got, want := strings.Count(s.out.String(), "::error"), strings.Count(err.Error(), "\n")+1; got != want {
+			if got, want := strings.Count(s.out.String(), "::error"), len(faultLine.FindAllString(err.Error(), -1)); got != want {
 				t.Errorf("%d annotations for %d faults:\n%s", got, want, s.out.String())
 			}
 			if s.farm.request.Repo != "" {
@@ -406,6 +418,10 @@ func TestOutsideARunner(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, succeeds("linux/amd64", "native", 'a'))
 	s.vars["GITHUB_OUTPUT"], s.vars["GITHUB_STEP_SUMMARY"] = "", ""
+	for _, name := range []string{"KEY-ID", "KEY-VALUE"} { // no name for a shell
+		s.vars["INPUT_"+strings.ReplaceAll(name, "-", "_")] = s.vars["INPUT_"+name]
+		delete(s.vars, "INPUT_"+name)
+	}
 	if err := s.run(t.Context()); err != nil {
 		t.Error(err)
 	}

@@ -3,8 +3,11 @@ package action_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +28,11 @@ type fakeFarm struct {
 	cancelled bool
 
 	loginErr, updateErr, startErr error
+	exchangeErr                   error
+	exchanged                     []string // identities that were exchanged for keys
+	releases                      []module.Release
+	uploaded                      client.NewUpload
+	content                       []byte
 	onFollow                      func(platform string)
 }
 
@@ -56,6 +64,39 @@ func (f *fakeFarm) connect(cfg client.Config) (*fakeFarm, error) {
 
 func (f *fakeFarm) Login(context.Context) ([]client.Organization, error) {
 	return []client.Organization{{ID: "o", Name: "Acme", Namespace: "acme"}}, f.loginErr
+}
+
+// exchange gives a key for an identity. The real one is the client's.
+func (f *fakeFarm) exchange(_ context.Context, cfg client.Config, token, organization string) (client.WorkflowKey, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.exchanged = append(f.exchanged, strings.TrimSpace(cfg.URL+" "+token+" "+organization))
+	return client.WorkflowKey{KeyID: "run-1", Secret: fmt.Sprintf("run-secret-%d", len(f.exchanged)), Lifetime: time.Hour}, f.exchangeErr
+}
+
+func (f *fakeFarm) Module(_ context.Context, id module.ID) (client.ModuleInfo, error) {
+	return client.ModuleInfo{ID: id, Entrypoint: "run.sh"}, nil
+}
+
+func (f *fakeFarm) Releases(context.Context, module.ID, module.Version) ([]module.Release, error) {
+	if f.releases == nil {
+		return nil, module.ErrNotFound
+	}
+	return f.releases, nil
+}
+
+func (f *fakeFarm) Upload(_ context.Context, u client.NewUpload, file io.ReadSeeker, progress func(sent, total int64)) (client.Uploaded, error) {
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return client.Uploaded{}, err
+	}
+	var err error
+	f.uploaded = u
+	f.content, err = io.ReadAll(file)
+	total := int64(len(f.content))
+	for _, sent := range []int64{0, total / 2, total, total} {
+		progress(sent, total)
+	}
+	return client.Uploaded{Archive: client.Archive{SHA256: u.SHA256, Size: total, Warnings: []string{"bin/x.exe is for windows"}}}, err
 }
 
 func (f *fakeFarm) UpdateModule(_ context.Context, m *module.Manifest, docs map[string]string) error {

@@ -2,27 +2,36 @@ package action
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/modfarm/modfarm/client"
 	"github.com/modfarm/modfarm/module"
 )
 
-// inputs are the step's inputs, checked.
-type inputs struct {
+// access is where the farm is, and the key of the step; without one the workflow's identity takes its place.
+type access struct {
 	url, keyID, keyValue string
-	version              module.Version
-	ref, token, workdir  string
-	platforms            []module.Platform
-	wait                 bool
-	repo                 string
-	metaPath             string
-	manifest             *module.Manifest
-	farm                 Farm
+	// organization is whom a workflow without a key acts for, where several have linked its repository.
+	organization string
+}
+
+// inputs are the inputs of the build step, checked.
+type inputs struct {
+	access
+	version             module.Version
+	ref, token, workdir string
+	platforms           []module.Platform
+	publish             module.Publish
+	failFast, wait      bool
+	repo                string
+	metaPath            string
+	manifest            *module.Manifest
+	farm                Farm
 }
 
 // inputError is everything that is wrong with the inputs and with meta.json, whose faults have lines.
@@ -51,48 +60,30 @@ func (e *inputError) Is(target error) bool { return target == module.ErrInvalid 
 func (s *step) readInputs() (inputs, error) {
 	r := inputReader{get: s.gh.GetInput}
 	in := inputs{
-		url:      r.required("url", "set it to the address of your farm, such as https://farm.example.com"),
-		keyID:    r.required("key-id", "set it to ${{ secrets.VIAM_KEY_ID }} and check that this secret exists"),
-		keyValue: r.required("key-value", "set it to ${{ secrets.VIAM_KEY_VALUE }} and check that this secret exists"),
+		access:   s.readAccess(&r),
 		version:  r.version(),
-		ref:      r.withDefault("ref", "main"),
 		token:    r.get("token"),
-		workdir:  r.withDefault("workdir", "."),
-		wait:     r.wait(),
+		publish:  r.publish(),
+		failFast: r.flag("fail-fast", false),
+		wait:     r.flag("wait", true),
 		metaPath: r.withDefault("meta-path", "meta.json"),
 	}
 	in.platforms = r.platforms()
-	in.farm = s.connect(&r, in)
-	if in.manifest = s.readManifest(&r, in.metaPath); in.manifest != nil {
+	in.farm = s.connect(&r, in.access)
+	if in.manifest = s.readManifest(&r, in.metaPath, true); in.manifest != nil {
 		in.repo = r.repository(in.manifest.URL, s.env.Getenv)
 		if len(in.platforms) == 0 {
 			in.platforms = in.manifest.Build.Arch
 		}
 	}
-	if len(r.faults)+len(r.manifest) > 0 {
-		return inputs{}, &inputError{inputs: r.faults, metaPath: in.metaPath, manifest: r.manifest}
-	}
-	return in, nil
+	in.workdir = r.withDefault("workdir", s.folderOf(in.metaPath))
+	in.ref = r.withDefault("ref", s.defaultRef(in))
+	return in, r.err(in.metaPath)
 }
 
-// connect makes the client, which only looks at the address.
-func (s *step) connect(r *inputReader, in inputs) Farm {
-	if in.url == "" {
-		return nil
-	}
-	farm, err := s.env.Connect(client.Config{URL: in.url, KeyID: in.keyID, Key: in.keyValue, UserAgent: s.env.UserAgent})
-	var fault module.Fault
-	switch {
-	case errors.As(err, &fault):
-		r.fault("url", fault.Value, fault.Problem, fault.Advice)
-	case err != nil:
-		r.fault("url", in.url, err.Error(), "write it as https://farm.example.com")
-	}
-	return farm
-}
-
-// readManifest reads meta.json from the checked-out repository; nil when there is something wrong.
-func (s *step) readManifest(r *inputReader, name string) *module.Manifest {
+// readManifest reads meta.json from the checked-out repository; nil when there is something wrong. forBuild holds that
+// it says how to build.
+func (s *step) readManifest(r *inputReader, name string, forBuild bool) *module.Manifest {
 	text, err := os.ReadFile(s.inWorkspace(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		r.fault("meta-path", name, "this file does not exist in the workspace",
@@ -104,7 +95,7 @@ func (s *step) readManifest(r *inputReader, name string) *module.Manifest {
 		return nil
 	}
 	manifest, err := module.ParseManifest(text)
-	if err == nil {
+	if err == nil && forBuild {
 		err = manifest.CheckBuild()
 	}
 	if err == nil {
@@ -128,6 +119,14 @@ type inputReader struct {
 	get      func(name string) string
 	faults   module.Faults // of inputs
 	manifest module.Faults // of meta.json
+}
+
+// err is everything that is wrong, or nil.
+func (r *inputReader) err(metaPath string) error {
+	if len(r.faults)+len(r.manifest) == 0 {
+		return nil
+	}
+	return &inputError{inputs: r.faults, metaPath: metaPath, manifest: r.manifest}
 }
 
 func (r *inputReader) fault(name, value, problem, advice string) {
@@ -162,22 +161,38 @@ func (r *inputReader) version() module.Version {
 	return version
 }
 
-func (r *inputReader) wait() bool {
-	switch text := r.get("wait"); strings.ToLower(text) {
-	case "", "true":
+func (r *inputReader) publish() module.Publish {
+	switch p := module.Publish(strings.ToLower(r.get("publish"))); p {
+	case "", module.PublishEach, module.PublishAll:
+		return p
+	default:
+		r.fault("publish", string(p), "is no way to publish", "write each or all, or leave it empty for what modfarm.yaml says")
+		return ""
+	}
+}
+
+func (r *inputReader) flag(name string, without bool) bool {
+	switch text := r.get(name); strings.ToLower(text) {
+	case "":
+		return without
+	case "true":
 		return true
 	case "false":
 		return false
 	default:
-		r.fault("wait", text, "is neither true nor false", "write one of them")
-		return true
+		r.fault(name, text, "is neither true nor false", "write one of them")
+		return without
 	}
+}
+
+// list reads words that stand between commas or spaces.
+func (r *inputReader) list(name string) []string {
+	return strings.FieldsFunc(r.get(name), func(c rune) bool { return strings.ContainsRune(", \t\r\n", c) })
 }
 
 func (r *inputReader) platforms() []module.Platform {
 	var platforms []module.Platform
-	words := strings.FieldsFunc(r.get("platforms"), func(c rune) bool { return strings.ContainsRune(", \t\r\n", c) })
-	for _, word := range words {
+	for _, word := range r.list("platforms") {
 		platform, err := module.ParsePlatform(word)
 		switch {
 		case err != nil:
@@ -191,15 +206,11 @@ func (r *inputReader) platforms() []module.Platform {
 	return platforms
 }
 
-// repository is the url of meta.json, or else the repository that the workflow belongs to.
-func (r *inputReader) repository(url string, getenv func(string) string) string {
-	if url != "" {
-		return url
+// ignored says which of the inputs were given that the stock action has and that mean nothing here.
+func (s *step) ignored(names map[string]string) {
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if s.gh.GetInput(name) != "" {
+			s.gh.Noticef("%s", fmt.Sprintf("input %s is ignored: %s", name, names[name]))
+		}
 	}
-	server, name := getenv("GITHUB_SERVER_URL"), getenv("GITHUB_REPOSITORY")
-	if server == "" || name == "" {
-		r.fault("meta-path", "", `the file has no "url", and the runner names no repository`, `set "url" to the https address of the repository`)
-		return ""
-	}
-	return server + "/" + name
 }

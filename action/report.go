@@ -97,27 +97,6 @@ func (s *step) setOutput(name, value string) {
 	}
 }
 
-// annotate shows each platform that did not succeed with the end of its log, and is the step's error.
-func (s *step) annotate(build client.Build, tails map[string]string) error {
-	var failed []string
-	for _, job := range build.Jobs {
-		if job.OK() {
-			continue
-		}
-		platform := job.Platform.String()
-		failed = append(failed, platform)
-		text := s.redact(strings.TrimSpace(tails[job.ID]))
-		if job.Reason != "" && !strings.Contains(text, job.Reason) {
-			text = strings.TrimSpace(text + "\n" + s.redact(job.Reason))
-		}
-		s.gh.WithFieldsMap(map[string]string{"title": platform + " " + string(job.State)}).Errorf("%s", text)
-	}
-	if len(failed) == 0 {
-		return nil
-	}
-	return fmt.Errorf("%w: %s", ErrBuildFailed, strings.Join(failed, ", "))
-}
-
 // fail shows an error as annotations, each fault of meta.json at its line, and returns it.
 func (s *step) fail(err error) error {
 	if wrong, ok := errors.AsType[*inputError](err); ok {
@@ -145,9 +124,9 @@ func placed(path string, fault module.Fault) (place map[string]string, text stri
 }
 
 // hint shows what is allowed in meta.json but probably not meant.
-func (s *step) hint(in inputs) {
-	for _, fault := range in.manifest.Hints() {
-		place, text := placed(in.metaPath, fault)
+func (s *step) hint(metaPath string, m *module.Manifest) {
+	for _, fault := range m.Hints() {
+		place, text := placed(metaPath, fault)
 		s.gh.WithFieldsMap(place).Warningf("%s", s.redact(text))
 	}
 }
@@ -175,17 +154,31 @@ func (s *step) say(text string) {
 // mask tells the runner the secrets before anything else is printed.
 func (s *step) mask() {
 	for _, name := range []string{"key-value", "token"} {
-		for line := range strings.Lines(s.gh.GetInput(name)) {
-			if line = strings.TrimSpace(line); line != "" {
-				s.gh.AddMask(line)
-				s.secrets = append(s.secrets, line, "***")
-			}
+		s.secret(s.gh.GetInput(name))
+	}
+}
+
+// secret tells the runner a secret; each of its lines is one.
+func (s *step) secret(text string) {
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			s.gh.AddMask(line)
+			s.conceal(line)
 		}
 	}
 }
 
+// conceal keeps a secret out of what the step writes itself.
+func (s *step) conceal(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.secrets = append(s.secrets, text, "***")
+}
+
 // redact takes the secrets out of what goes where the runner does not look: files and annotations.
 func (s *step) redact(text string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return strings.NewReplacer(s.secrets...).Replace(text)
 }
 

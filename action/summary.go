@@ -14,6 +14,15 @@ func (s *step) summarize(build client.Build, r result) {
 	}
 }
 
+// summarizeStarted says on the summary page where a build goes on that the step does not wait for.
+func (s *step) summarizeStarted(in inputs, id, look string) {
+	if s.env.Getenv("GITHUB_STEP_SUMMARY") == "" {
+		return
+	}
+	s.gh.AddStepSummary(s.redact(fmt.Sprintf("### %s %s: %s\n\nBuild `%s` goes on without this step:\n\n```sh\n%s\n```\n",
+		cell(in.manifest.ID.String()), cell(versionText(in.version)), statusStarted, id, look)))
+}
+
 func summaryOf(build client.Build, r result) string {
 	var b strings.Builder
 	version := r.Version

@@ -9,6 +9,7 @@ import (
 
 	"github.com/modfarm/modfarm/client"
 	"github.com/modfarm/modfarm/module"
+	"github.com/modfarm/modfarm/module/problems"
 )
 
 // patience is how long the farm may be away while a build is watched.
@@ -21,13 +22,15 @@ type watch struct {
 	*step
 	farm  Watcher
 	id    string
-	shown map[string]int64  // by job: how much of its log was printed
-	said  map[string]string // by job: what it was last said to wait for
-	tails map[string]string // by job: the end of its log
+	shown map[string]int64            // by job: how much of its log was printed
+	said  map[string]string           // by job: what it was last said to wait for
+	tails map[string]string           // by job: the end of its log
+	found map[string]*problems.Finder // by job: what compilers said in it
 }
 
 func (w *watch) run(ctx context.Context) (client.Build, error) {
 	w.shown, w.said, w.tails = map[string]int64{}, map[string]string{}, map[string]string{}
+	w.found = map[string]*problems.Finder{}
 	for {
 		build, err := w.look(ctx)
 		if err != nil {
@@ -39,7 +42,7 @@ func (w *watch) run(ctx context.Context) (client.Build, error) {
 		job := w.choose(build.Jobs)
 		switch {
 		case job != nil:
-			err = w.show(ctx, *job)
+			err = w.show(ctx, *job, build.Workdir)
 		case build.Done():
 			return build, nil
 		default:
@@ -72,15 +75,19 @@ func (w *watch) hasMore(j client.Job) bool {
 }
 
 // show prints one job's log as it happens, until the job has ended.
-func (w *watch) show(ctx context.Context, job client.Job) error {
+func (w *watch) show(ctx context.Context, job client.Job, workdir string) error {
 	title := job.Platform.String()
 	if _, again := w.shown[job.ID]; again {
 		title += " (continued)"
 	}
 	w.gh.Group(title)
 	log := newLogText(w.out)
+	if w.found[job.ID] == nil {
+		w.found[job.ID] = problems.New(workdir)
+	}
 	err := w.farm.FollowLog(ctx, job.ID, w.shown[job.ID], func(chunk client.LogChunk) error {
 		log.write(chunk.Step, chunk.Data)
+		_, _ = w.found[job.ID].Write(chunk.Data) // never fails
 		w.shown[job.ID] = chunk.Offset + int64(len(chunk.Data))
 		return ctx.Err()
 	})

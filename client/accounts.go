@@ -24,6 +24,8 @@ type APIKey struct {
 	RotatedAt      time.Time `json:"rotated_at,omitzero"`
 	UsedAt         time.Time `json:"used_at,omitzero"`
 	OldSecretUntil time.Time `json:"old_secret_until,omitzero"`
+	// Workflow is the run that the key was given to; nil for every other key.
+	Workflow *WorkflowRun `json:"workflow,omitempty"`
 }
 
 // NewKey is a key that was just made or rotated, with its secret, which nobody shows again.
@@ -143,7 +145,7 @@ func keyFrom(p *modfarmv1.APIKey) APIKey {
 	return APIKey{
 		ID: p.GetId(), Name: p.GetName(), Role: p.GetRole(), Module: p.GetScopeModuleId(), CreatedAt: moment(p.GetCreatedAt()),
 		ExpiresAt: moment(p.GetExpiresAt()), RotatedAt: moment(p.GetRotatedAt()), UsedAt: moment(p.GetUsedAt()),
-		OldSecretUntil: moment(p.GetOldSecretUntil()),
+		OldSecretUntil: moment(p.GetOldSecretUntil()), Workflow: workflowFrom(p.GetWorkflow()),
 	}
 }
 

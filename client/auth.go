@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -17,9 +18,12 @@ import (
 type authenticator struct {
 	login              rpcv1connect.AuthServiceClient
 	keyID, key, worker string
+	renew              func(context.Context) (WorkflowKey, error)
 
 	mu      sync.Mutex // held while logging in, so that many first calls log in once
 	current string
+	due     time.Time // when another key is asked for, with renew
+	ends    time.Time // when the present one is not good any more
 }
 
 // token returns the bearer token, logging in when there is none.
@@ -29,6 +33,9 @@ func (a *authenticator) token(ctx context.Context) (string, error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if err := a.renewed(ctx); err != nil {
+		return "", connect.NewError(codeOf(err), err)
+	}
 	if a.current != "" {
 		return a.current, nil
 	}
@@ -55,7 +62,7 @@ func (a *authenticator) forget(token string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.current == token {
-		a.current = ""
+		a.current, a.due, a.ends = "", time.Time{}, time.Time{}
 	}
 }
 

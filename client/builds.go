@@ -24,6 +24,10 @@ type BuildRequest struct {
 	Platforms []module.Platform
 	// NoCache builds without what earlier builds kept.
 	NoCache bool
+	// Publish overrides what modfarm.yaml says; empty does not.
+	Publish module.Publish
+	// FailFast has the farm cancel the other platforms when one fails or is refused.
+	FailFast bool
 }
 
 // StartBuild starts a build and returns its id. A request that repeats one which is active or done
@@ -33,7 +37,8 @@ func (c *Client) StartBuild(ctx context.Context, r BuildRequest) (string, error)
 	res, err := c.builds.StartBuild(ctx, &buildv1.StartBuildRequest{
 		Repo: r.Repo, Ref: optional(r.Ref), Platforms: platformNames(r.Platforms),
 		ModuleId: r.Module.String(), ModuleVersion: r.Version.String(),
-		Token: optional(r.Token), Workdir: optional(r.Workdir), Distro: optional(r.Distro), NoCache: r.NoCache,
+		Token: optional(r.Token), Workdir: optional(r.Workdir), Distro: optional(r.Distro),
+		NoCache: r.NoCache, Publish: string(r.Publish), FailFast: r.FailFast,
 	})
 	if err != nil {
 		return "", c.fromRPC(ctx, err)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +30,10 @@ type Config struct {
 	URL string
 	// KeyID and Key are an API key. A worker leaves them empty.
 	KeyID, Key string
+	// Renew gives a key instead, and another one before that expires: a step of a workflow that follows a build for hours
+	// stays known. It is asked at the first call, once at a time, and must use another client than this one; see
+	// ExchangeIDToken.
+	Renew func(ctx context.Context) (WorkflowKey, error)
 	// WorkerToken authenticates a worker instead of a key.
 	WorkerToken string
 	// HTTP makes the requests; nil for one with sensible timeouts. It must not have a Timeout of
@@ -54,6 +59,8 @@ type Client struct {
 	reg      modfarmv1connect.RegistryServiceClient
 	workers  modfarmv1connect.WorkerServiceClient
 	github   modfarmv1connect.GitHubServiceClient
+	links    modfarmv1connect.LinkServiceClient
+	open     modfarmv1connect.AccountServiceClient // calls that need no key
 }
 
 // New makes a client without connecting. Errors wrap module.ErrInvalid.
@@ -79,9 +86,9 @@ func New(cfg Config) (*Client, error) {
 	}
 	auth := &authenticator{
 		login: rpcv1connect.NewAuthServiceClient(cfg.HTTP, u, common...),
-		keyID: cfg.KeyID, key: cfg.Key, worker: cfg.WorkerToken,
+		keyID: cfg.KeyID, key: cfg.Key, worker: cfg.WorkerToken, renew: cfg.Renew,
 	}
-	opts := append(common, connect.WithInterceptors(auth))
+	opts := append(slices.Clip(common), connect.WithInterceptors(auth))
 	return &Client{
 		base: base, http: cfg.HTTP, agent: cfg.UserAgent, auth: auth,
 		app:      appv1connect.NewAppServiceClient(cfg.HTTP, u, opts...),
@@ -92,6 +99,8 @@ func New(cfg Config) (*Client, error) {
 		reg:      modfarmv1connect.NewRegistryServiceClient(cfg.HTTP, u, opts...),
 		workers:  modfarmv1connect.NewWorkerServiceClient(cfg.HTTP, u, opts...),
 		github:   modfarmv1connect.NewGitHubServiceClient(cfg.HTTP, u, opts...),
+		links:    modfarmv1connect.NewLinkServiceClient(cfg.HTTP, u, opts...),
+		open:     modfarmv1connect.NewAccountServiceClient(cfg.HTTP, u, common...),
 	}, nil
 }
 

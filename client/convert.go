@@ -41,7 +41,7 @@ func buildFrom(p *modfarmv1.Build) (Build, error) {
 		Repo:    p.GetRepo(), Ref: p.GetRef(), Commit: p.GetCommit(), Workdir: p.GetWorkdir(), Distro: p.GetDistro(),
 		Publish: module.Publish(p.GetPublish()), RequestedBy: p.GetRequestedBy(),
 		CreatedAt: moment(p.GetCreatedAt()), EndedAt: moment(p.GetEndedAt()),
-		NoCache: p.GetNoCache(),
+		NoCache: p.GetNoCache(), FailFast: p.GetFailFast(),
 	}
 	for _, pj := range p.GetJobs() {
 		b.Jobs = append(b.Jobs, r.job(pj))

@@ -201,7 +201,7 @@ func (c *Client) locate(s string) (target string, ours bool, err error) {
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") {
 		return "", false, fmt.Errorf("%w: the farm named %q as the address of a download; check its public URL", module.ErrInvalid, s)
 	}
-	if strings.HasPrefix(s, c.base.String()+wire.PathJobs) {
+	if strings.HasPrefix(s, c.base.String()+wire.PathJobs) || strings.HasPrefix(s, c.base.String()+wire.PathBuilds) {
 		return s, true, nil
 	}
 	if i := strings.Index(u.EscapedPath(), wire.PathPackages); i >= 0 && u.RawQuery == "" {

@@ -33,6 +33,8 @@ type GitHubRepository struct {
 	Name    string    `json:"name"`
 	Private bool      `json:"private"`
 	SweptAt time.Time `json:"swept_at"`
+	// Modules are those of the caller's organization that its tags build, as namespace:name.
+	Modules []string `json:"modules"`
 }
 
 // GitHubStatus is how the farm and GitHub stand.
@@ -93,7 +95,9 @@ func (c *Client) GitHub(ctx context.Context, verify bool) (GitHubStatus, error) 
 		s.Installations = append(s.Installations, installation(in))
 	}
 	for _, r := range res.GetRepositories() {
-		s.Repositories = append(s.Repositories, GitHubRepository{Name: r.GetName(), Private: r.GetPrivate(), SweptAt: moment(r.GetSweptAt())})
+		s.Repositories = append(s.Repositories, GitHubRepository{
+			Name: r.GetName(), Private: r.GetPrivate(), SweptAt: moment(r.GetSweptAt()), Modules: append([]string{}, r.GetModules()...),
+		})
 	}
 	return s, nil
 }
@@ -111,14 +115,23 @@ func (c *Client) ConnectGitHubAccount(ctx context.Context, account, organization
 	return installation(res.GetInstallation()), nil
 }
 
-// SyncGitHub compares the tags of the organization's repositories with the ledger, and returns how many repositories
-// were looked at and how many tags are looked at anew.
-func (c *Client) SyncGitHub(ctx context.Context) (repositories, tags int, err error) {
+// GitHubSwept is what a comparison of tags with the ledger found.
+type GitHubSwept struct {
+	// Repositories were looked at, Tags are looked at anew.
+	Repositories, Tags int
+	// Redelivered messages are sent again by GitHub; only for those who run the farm.
+	Redelivered int
+}
+
+// SyncGitHub compares the tags of the organization's repositories with the ledger now.
+func (c *Client) SyncGitHub(ctx context.Context) (GitHubSwept, error) {
 	res, err := c.github.SyncGitHub(ctx, &modfarmv1.SyncGitHubRequest{})
 	if err != nil {
-		return 0, 0, c.fromRPC(ctx, err)
+		return GitHubSwept{}, c.fromRPC(ctx, err)
 	}
-	return int(res.GetRepositories()), int(res.GetTags()), nil
+	return GitHubSwept{
+		Repositories: int(res.GetRepositories()), Tags: int(res.GetTags()), Redelivered: int(res.GetRedelivered()),
+	}, nil
 }
 
 // BuildGitHubTag has one tag of a repository (owner/name) built, also when it is older than the App, or was refused

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/modfarm/modfarm/module"
@@ -64,9 +65,15 @@ type VersionInfo struct {
 
 // Latest is the version that somebody should choose who names none: the highest that is neither a
 // pre-release nor deprecated, or else the highest that is not deprecated. It is zero when there is none.
-func (m ModuleInfo) Latest() module.Version {
+func (m ModuleInfo) Latest() module.Version { return m.LatestFor(module.Platform{}) }
+
+// LatestFor is the Latest of the versions that have an upload for a platform, or for any.
+func (m ModuleInfo) LatestFor(p module.Platform) module.Version {
 	var latest module.Version
 	for _, v := range m.Versions { // ascending
+		if !p.IsZero() && !slices.ContainsFunc(v.Platforms, func(has module.Platform) bool { return has.Covers(p) }) {
+			continue
+		}
 		if v.Deprecated == nil && (latest.IsZero() || latest.IsPrerelease() || !v.Version.IsPrerelease()) {
 			latest = v.Version
 		}

@@ -23,6 +23,19 @@ func (c *Client) GetSource(ctx context.Context, l LeaseRef, digest string, w io.
 	return d.run(ctx)
 }
 
+// BuildSource writes the source that was uploaded for a build of the caller's to w, as GetSource does. A build of a
+// repository wraps module.ErrInvalid.
+func (c *Client) BuildSource(ctx context.Context, b Build, w io.Writer) error {
+	if !b.Uploaded() {
+		return fmt.Errorf("%w: build %s is of %s, and not of uploaded source", module.ErrInvalid, b.ID, b.Repo)
+	}
+	d := &download{
+		c: c, w: w, hash: sha256.New(),
+		pkg: Package{ID: "source of build " + b.ID, URL: c.base.String() + wire.BuildSourcePath(b.ID), SHA256: b.Commit},
+	}
+	return d.run(ctx)
+}
+
 // sourcePiece is how much source one message holds, in bytes.
 const sourcePiece = 256 << 10
 
@@ -40,7 +53,7 @@ func (c *Client) StartSourceBuild(ctx context.Context, r BuildRequest, orgID str
 		return "", c.fromRPC(ctx, err)
 	}
 	err = stream.Send(&buildv1.StartSourceUploadBuildRequest{
-		ModuleVersion: r.Version.String(), NoCache: r.NoCache,
+		ModuleVersion: r.Version.String(), NoCache: r.NoCache, Publish: string(r.Publish), FailFast: r.FailFast,
 		CloudBuild: &buildv1.StartSourceUploadBuildRequest_BuildInfo{BuildInfo: &buildv1.SourceUploadBuildInfo{
 			ModuleId: r.Module.String(), Platforms: platformNames(r.Platforms), Workdir: optional(r.Workdir), Distro: optional(r.Distro),
 		}},

@@ -34,7 +34,9 @@ type Build struct {
 	Publish     module.Publish `json:"publish,omitempty"`
 	RequestedBy string         `json:"requested_by,omitempty"`
 	// NoCache says that it finds nothing of earlier builds, and leaves nothing to later ones.
-	NoCache   bool      `json:"no_cache,omitempty"`
+	NoCache bool `json:"no_cache,omitempty"`
+	// FailFast says that the other platforms are cancelled when one fails or is refused.
+	FailFast  bool      `json:"fail_fast,omitempty"`
 	CreatedAt time.Time `json:"created_at"`
 	// EndedAt is zero until the last job has ended.
 	EndedAt time.Time `json:"ended_at,omitzero"`

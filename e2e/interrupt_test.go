@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"bufio"
 	"crypto/rand"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -79,7 +80,7 @@ func TestFailedRoadLeavesNothing(t *testing.T) {
 	before, worker := engineThings(t), workerName()
 	r, err := road.Open(t.Context(), road.Config{
 		Root: brokenCheckout(t, root), Dir: t.TempDir(), Modfarm: modfarm, Act: act, Tag: "v0.1.0", Out: out,
-		ActionImage: road.ActionImage, UpArgs: append(road.UpArgs(os.LookupEnv), "--name", worker),
+		ActionImage: road.ActionImage(root), UpArgs: append(road.UpArgs(os.LookupEnv), "--name", worker),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -109,12 +110,17 @@ func brokenCheckout(t *testing.T, root string) string {
 			t.Fatal(err)
 		}
 	}
-	text, err := os.ReadFile(filepath.Join(root, "action.yml"))
-	if err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"action.yml", "upload/action.yml"} {
+		text, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(broken, name)), 0o755), os.WriteFile(filepath.Join(broken, name), text, 0o644)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for file, content := range map[string]string{
-		"action.yml": string(text), "examples/c-sensor/build.sh": "#!/bin/sh\necho the sensor library is missing >&2\nexit 7\n",
+		"examples/c-sensor/build.sh": "#!/bin/sh\necho the sensor library is missing >&2\nexit 7\n",
 	} {
 		if err := os.WriteFile(filepath.Join(broken, file), []byte(content), 0o755); err != nil {
 			t.Fatal(err)

@@ -63,6 +63,15 @@ func TestReproduce(t *testing.T) {
 	if err == nil || !strings.Contains(out, "build (./build.sh) ended with exit code 1") {
 		t.Errorf("a build that fails: %v\n%s", err, out)
 	}
+	y.modfarm(t, dir, "module", "build", "start", "--from-source", "--version", "2.0.0", "--platforms", p, "--wait")
+	sent, err := y.client.Builds(t.Context(), id, 1)
+	if err != nil || len(sent) != 1 || !sent[0].Uploaded() {
+		t.Fatalf("builds of %s: %+v, %v", id, sent, err)
+	}
+	out, err = modfarm("module", "build", "reproduce", sent[0].ID, p, "--output", archive)
+	if err != nil || !strings.Contains(out, "fetching the uploaded source "+sent[0].Commit) || !strings.Contains(out, "kept "+archive) {
+		t.Errorf("reproduced from uploaded source: %v\n%s", err, out)
+	}
 	out, err = modfarm("module", "build", "local", "--in-container", "--platform", p, "--output", archive)
 	if err != nil || !strings.Contains(out, "strategy: native") || !strings.Contains(out, "smoke run") {
 		t.Errorf("built from the folder: %v\n%s", err, out)

@@ -28,7 +28,7 @@ func TestRoad(t *testing.T) {
 	worker := workerName()
 	r, err := road.Open(t.Context(), road.Config{
 		Root: root, Dir: t.TempDir(), Modfarm: modfarm, Act: act, Tag: "v0.1.0", Out: out,
-		ActionImage: road.ActionImage, UpArgs: append(road.UpArgs(os.LookupEnv), "--name", worker),
+		ActionImage: road.ActionImage(root), UpArgs: append(road.UpArgs(os.LookupEnv), "--name", worker),
 	})
 	if err != nil {
 		t.Fatal(err)

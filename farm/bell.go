@@ -70,7 +70,12 @@ func (f *Farm) tellCancelled(ctx context.Context, jobIDs []string) {
 
 // notifyLog wakes the readers of a job's log; they also look every second.
 func (f *Farm) notifyLog(ctx context.Context, jobID string) {
-	f.wakeReaders(jobID)
+	f.wakeTail(jobID)
+	f.ringLog(ctx, jobID)
+}
+
+// ringLog wakes the readers in other processes.
+func (f *Farm) ringLog(ctx context.Context, jobID string) {
 	f.useBell(ctx, "notify", func(ctx context.Context, b Bell) error { return b.NotifyLog(ctx, jobID) })
 }
 

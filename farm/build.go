@@ -36,6 +36,10 @@ type Build struct {
 	RequestedBy string
 	// NoCache says that it finds nothing of earlier builds, and leaves nothing to later ones.
 	NoCache bool
+	// AskedPublish is what the request said about Publish; empty leaves it to modfarm.yaml.
+	AskedPublish module.Publish
+	// FailFast cancels the other platforms when one fails or is refused.
+	FailFast bool
 	// CreatedAt is when the build was asked for; EndedAt when its last job ended, zero before.
 	CreatedAt, EndedAt time.Time
 	// Jobs are one per platform, sorted by platform.
@@ -110,6 +114,9 @@ type Submission struct {
 	Repo string
 	// Ref is a tag, a branch or a commit; empty is "main".
 	Ref string
+	// Confirm is a full ref that must name the commit Ref when the build is asked for; empty asks for no such thing. It
+	// is for callers that know a ref and its commit from elsewhere.
+	Confirm string
 	// Token lets the farm and its workers read the repository; may be empty. It is kept sealed until the build ends.
 	Token string
 	// Workdir is the folder of meta.json; empty is the root.
@@ -122,6 +129,10 @@ type Submission struct {
 	RequestedBy string
 	// NoCache builds without what earlier builds kept, and keeps nothing for later ones.
 	NoCache bool
+	// Publish overrides modfarm.yaml; empty does not.
+	Publish module.Publish
+	// FailFast cancels the other platforms when one fails or is refused.
+	FailFast bool
 }
 
 // Worker is who claims, and what it can build how.

@@ -8,6 +8,7 @@ import (
 	"github.com/modfarm/modfarm/module"
 )
 
+// cancelled is the reason of what somebody asked to stop.
 const cancelled = "cancelled on request; retry it if that was a mistake"
 
 // Cancel stops a build, or one job of it: what no worker holds ends at once, and the workers of the rest are told to

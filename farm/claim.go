@@ -34,8 +34,12 @@ func (f *Farm) Claim(ctx context.Context, w Worker) (*Assignment, error) {
 	if w.Name == "" {
 		return nil, module.Faults{{Path: "worker", Problem: "has no name", Advice: "give every worker a name of its own"}}
 	}
+	if err := f.drained(ctx, &w); err != nil {
+		return nil, err
+	}
 	f.see(w)
-	want := Want{Offers: f.holdBack(w.Name, offersOf(w)), Overdue: f.now().Add(-heldFor), DefaultMemory: w.need(0), Memory: w.Memory}
+	offers := f.avoid(w.Name, f.holdBack(w.Name, offersOf(w)))
+	want := Want{Worker: w.Name, Offers: offers, Overdue: f.now().Add(-heldFor), DefaultMemory: w.need(0), Memory: w.Memory}
 	if len(want.Offers) == 0 || w.Draining {
 		return nil, nil
 	}
@@ -68,10 +72,14 @@ func (w Worker) need(memory int64) int64 {
 	return defaultMemory
 }
 
-// Resume gives a worker that was restarted the job again that its lease still holds, and renews the lease. Another
-// holder, or a job that is over, is ErrLeaseLost.
+// Resume gives a worker the job again that its lease still holds, and renews the lease: after a restart, or because the
+// checkout token is not accepted any more, with a new one where the farm mints them. Another holder, or a job that is
+// over, is ErrLeaseLost.
 func (f *Farm) Resume(ctx context.Context, w Worker, ref LeaseRef) (*Assignment, error) {
 	f.setup()
+	if err := f.drained(ctx, &w); err != nil {
+		return nil, err
+	}
 	f.see(w)
 	rec, err := f.updateJob(ctx, ref.JobID, func(_ *Record, j *JobRecord) error { return f.hold(j, ref) })
 	if err != nil {
@@ -149,7 +157,8 @@ func (f *Farm) claimNext(ctx context.Context, w Worker, want Want) (*Assignment,
 		return nil, err
 	}
 	f.log().InfoContext(ctx, "job claimed", "build", rec.Build.ID, "job", j.Job.ID, "module", rec.Build.Module.String(),
-		"platform", j.Job.Platform.String(), "worker", w.Name, "attempt", j.Job.Attempt)
+		"platform", j.Job.Platform.String(), "worker", w.Name, "attempt", j.Job.Attempt,
+		"after_ms", f.now().Sub(j.Job.QueuedAt).Milliseconds())
 	build := rec.Build
 	return &Assignment{Lease: lease, Job: j.Job, Build: build, Token: token, Strategies: strategies}, nil
 }
@@ -173,7 +182,7 @@ func (f *Farm) take(j *JobRecord, worker, token string) error {
 	}
 	j.Job.Attempt++
 	j.Job.Worker, j.Job.Step, j.Job.Strategy, j.Job.StartedAt = worker, "", "", now
-	j.Job.Release, j.Job.Report = nil, nil
+	j.Job.Release, j.Job.Report, j.AvoidUntil = nil, nil, time.Time{}
 	j.LeaseHash, j.LeaseUntil = hashToken(token), now.Add(LeaseTTL)
 	if why != "" {
 		j.write("Retry", fmt.Sprintf("attempt %d of %d on worker %s: %s\n", j.Job.Attempt, MaxAttempts, worker, why))

@@ -52,18 +52,21 @@ type Farm struct {
 	// Now is the farm's clock, which all leases are judged by; nil is time.Now.
 	Now func() time.Time
 
-	once sync.Once
-	wake chan struct{}
+	once     sync.Once
+	wake     chan struct{}
+	stopping chan struct{} // closed when Run ends
+	stop     sync.Once
 
 	started time.Time // of this process, for what it cannot know yet
 
 	mu sync.Mutex
 	steadiness
-	workers   map[string]sighting               // by worker name
-	resolving map[string]bool                   // builds being resolved in this process
-	deaf      time.Time                         // the bell failed: it is not tried again before
-	passed    map[module.Platform]time.Time     // when a ring was passed on from one worker to another
-	readers   map[string]map[chan struct{}]bool // who follows a log in this process, by job
+	workers   map[string]sighting           // by worker name
+	submitted map[string]time.Time          // builds that this process is to resolve, and until when they are its own
+	resolving map[string]bool               // builds being resolved in this process
+	deaf      time.Time                     // the bell failed: it is not tried again before
+	passed    map[module.Platform]time.Time // when a ring was passed on from one worker to another
+	tails     map[string]*tail              // of the logs that are followed in this process, by job
 }
 
 // setup fills what zero values cannot say. The farm hears its workers from here on.
@@ -72,10 +75,12 @@ func (f *Farm) setup() {
 		f.started = f.now()
 		f.steadiness = steadiness{hearing: f.now(), swept: f.now()}
 		f.wake = make(chan struct{}, 1)
+		f.stopping = make(chan struct{})
 		f.workers = map[string]sighting{}
+		f.submitted = map[string]time.Time{}
 		f.resolving = map[string]bool{}
 		f.passed = map[module.Platform]time.Time{}
-		f.readers = map[string]map[chan struct{}]bool{}
+		f.tails = map[string]*tail{}
 	})
 }
 
@@ -93,10 +98,12 @@ func (f *Farm) log() *slog.Logger {
 	return slog.New(slog.DiscardHandler)
 }
 
-// Run resolves builds and sweeps leases until ctx ends, and returns nil then. Several processes may Run over one
-// store.
+// Run resolves builds and sweeps leases until ctx ends, and returns nil then. Who follows a log is sent away at once:
+// the process is about to end. Several processes may Run over one store.
 func (f *Farm) Run(ctx context.Context) error {
 	f.setup()
+	leave := context.AfterFunc(ctx, func() { f.stop.Do(func() { close(f.stopping) }) })
+	defer leave()
 	var all sync.WaitGroup
 	all.Go(func() { f.resolveLoop(ctx) })
 	all.Go(func() { f.sweepLoop(ctx) })

@@ -121,7 +121,7 @@ func (j *JobRecord) isFinishedBy(ref LeaseRef) bool {
 func (f *Farm) end(r *Record, j *JobRecord, out Outcome) error {
 	now := f.now()
 	if j.Job.CancelRequested {
-		return j.move(Cancelled, cancelled, now)
+		return j.move(Cancelled, r.stopped(), now)
 	}
 	switch out.Kind {
 	case OutcomeFailed:
@@ -129,7 +129,7 @@ func (f *Farm) end(r *Record, j *JobRecord, out Outcome) error {
 	case OutcomeRefused:
 		return j.move(Refused, out.Reason, now)
 	case OutcomeFault:
-		j.LeaseHash = given + j.LeaseHash
+		j.LeaseHash, j.AvoidUntil = given+j.LeaseHash, now.Add(avoidFor)
 		return j.retry(fmt.Sprintf("worker %s could not go on: %s", j.Job.Worker, out.Reason), now)
 	case OutcomeFallback:
 		return f.fallBack(r, j, out, now)
@@ -148,7 +148,7 @@ func (f *Farm) end(r *Record, j *JobRecord, out Outcome) error {
 		}}
 	}
 	if r.Build.Publish == module.PublishAll {
-		return j.move(Waiting, "ready; modfarm.yaml says publish: all, so it waits for the other platforms of its build", now)
+		return j.move(Waiting, "ready; "+r.Build.together()+", so it waits for the other platforms of its build", now)
 	}
 	j.LeaseUntil = now.Add(LeaseTTL)
 	return j.move(Publishing, "", now)
@@ -201,7 +201,7 @@ func (r *Record) together(now time.Time) error {
 	})
 	for _, j := range waiting {
 		if culprit != nil {
-			if err := j.move(Failed, blame(culprit), now); err != nil {
+			if err := j.move(Failed, blame(r.Build, culprit), now); err != nil {
 				return err
 			}
 			continue
@@ -235,9 +235,17 @@ func (r *Record) culprit() *JobRecord {
 const blamed = "built, but not published, because "
 
 // blame says why a good archive of a build that publishes all together is not published.
-func blame(culprit *JobRecord) string {
-	return blamed + fmt.Sprintf("%s %s and modfarm.yaml says publish: all; correct %s and build again",
-		culprit.Job.Platform, verb(culprit.Job.State), culprit.Job.Platform)
+func blame(b Build, culprit *JobRecord) string {
+	return blamed + fmt.Sprintf("%s %s and %s; correct %s and build again",
+		culprit.Job.Platform, verb(culprit.Job.State), b.together(), culprit.Job.Platform)
+}
+
+// together names who wants that the build publishes all platforms together.
+func (b Build) together() string {
+	if b.AskedPublish == module.PublishAll {
+		return "the build was started with publish: all"
+	}
+	return "modfarm.yaml says publish: all"
 }
 
 func verb(s JobState) string {

@@ -30,6 +30,9 @@ type AppLink struct {
 	CreatedAt time.Time
 }
 
+// ByGitHub is the CreatedBy of links that the GitHub App made by itself.
+const ByGitHub = "github"
+
 // RepoLink says which repository a module is built from when a tag is pushed there.
 type RepoLink struct {
 	// ID is a UUID.
@@ -42,6 +45,9 @@ type RepoLink struct {
 	AppLinkID string
 	// Repo is the https address of the repository, in lower case and without ".git".
 	Repo string
+	// Number and OwnerNumber are the code host's numbers of the repository and its owner, as the first workflow run that
+	// was trusted for the link told them; empty until then.
+	Number, OwnerNumber string
 	// CreatedBy names who made it.
 	CreatedBy string
 	// CreatedAt is when it was made.
@@ -54,7 +60,11 @@ type LinkStore interface {
 	AddRepoLink(ctx context.Context, l RepoLink) (RepoLink, error)
 	// RepoLinks lists the links of an organization, or with an empty orgID those of a repository, by module and repository.
 	RepoLinks(ctx context.Context, orgID, repo string) ([]RepoLink, error)
-	// DeleteRepoLink removes a link of an organization.
+	// PinRepoLink gives a link its numbers unless it has some, and returns it.
+	PinRepoLink(ctx context.Context, id, number, owner string) (RepoLink, error)
+	// UnpinRepoLink takes the numbers of a link of an organization away.
+	UnpinRepoLink(ctx context.Context, orgID, id string) error
+	// DeleteRepoLink removes a link of an organization. The GitHub App does not make it again by itself.
 	DeleteRepoLink(ctx context.Context, orgID, id string) error
 	// AddAppLink stores l with its OrgIDs.
 	AddAppLink(ctx context.Context, l AppLink) error

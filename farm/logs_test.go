@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -157,6 +158,26 @@ func TestLargeLog(t *testing.T) {
 		}
 		if got := len(w.text(a.Job.ID)); got != 5*farm.MaxChunk {
 			t.Errorf("%d bytes", got)
+		}
+	})
+}
+
+// TestStoppingFarmSendsReadersAway: a reader of a job that goes on would keep the process from ending.
+func TestStoppingFarmSendsReadersAway(t *testing.T) {
+	onEach(t, func(w *world) {
+		t := w.t
+		b := w.submit(submission("0.1.0", amd64))
+		a := w.claim("w1", amd64)
+		if _, err := w.AppendLog(t.Context(), a.Lease.Ref(), farm.LogChunk{Data: []byte("begun\n")}); err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { _ = w.Run(ctx) })
+		defer running.Wait()
+		err := w.FollowLog(t.Context(), w.job(b.ID, amd64).ID, 0, func(farm.LogChunk) error { stop(); return nil })
+		if !errors.Is(err, module.ErrUnavailable) {
+			t.Errorf("a reader was told %v", err)
 		}
 	})
 }

@@ -13,12 +13,14 @@ type Store interface {
 	Queue
 	Agenda
 	Logs
+	Drains
 }
 
 // Builds keeps builds with their jobs. Methods are safe for concurrent use; a missing row is module.ErrNotFound.
 type Builds interface {
 	// AddBuild adds rec unless match, called with the builds of the same module and version (newest first), names one
-	// of them: then that one is returned and nothing added. Calls for one module and version follow each other.
+	// of them: then that one is returned and nothing added. Calls for one module and version follow each other. A build
+	// without a version is always added, and match not called.
 	AddBuild(ctx context.Context, rec *Record, match func([]*Record) (id string)) (got *Record, added bool, err error)
 	// Record reads a build with all its jobs, sorted by platform.
 	Record(ctx context.Context, buildID string) (*Record, error)
@@ -74,10 +76,15 @@ type Offer struct {
 	// HeldAfter keeps the offer from jobs that were queued after it and do not ask for this strategy: somebody better
 	// may take them. The zero time keeps nothing back.
 	HeldAfter time.Time
+	// AvoidAfter keeps the offer from jobs that Want.Worker failed last and that are to avoid it until after then. The
+	// zero time keeps nothing back.
+	AvoidAfter time.Time
 }
 
 // Want is what a worker asks for.
 type Want struct {
+	// Worker is its name.
+	Worker string
 	// Offers are what it can do.
 	Offers []Offer
 	// Memory is the most that a job may take, in bytes; zero for any. A job that does not say takes DefaultMemory.

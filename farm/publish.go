@@ -110,7 +110,7 @@ func judge(b Build, jobs []*JobRecord, existing map[module.Platform]module.Relea
 	}
 	for id, v := range verdicts {
 		if v.state == Published && v.release.BuildID == b.ID {
-			verdicts[id] = verdict{state: Failed, reason: blame(culprit)}
+			verdicts[id] = verdict{state: Failed, reason: blame(b, culprit)}
 		}
 	}
 	return verdicts, nil

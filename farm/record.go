@@ -42,6 +42,9 @@ type JobRecord struct {
 	LeaseHash string
 	// LeaseUntil is when the lease runs out, by the farm's clock.
 	LeaseUntil time.Time
+	// AvoidUntil is how long it is kept from Job.Worker, whose machine failed it, where others could build it; zero for
+	// not.
+	AvoidUntil time.Time
 	// RungAt is when workers were last rung for it.
 	RungAt time.Time
 	// NewLog are chunks to append; a store adds them and never fills this in.
@@ -109,6 +112,7 @@ func (r *Record) close(now time.Time) {
 // update runs fn on a build under its lock, then the rules that hold for the build as a whole.
 func (f *Farm) update(ctx context.Context, buildID string, fn func(*Record) error) (*Record, error) {
 	var got *Record
+	var running []string
 	err := f.Store.Update(ctx, buildID, func(r *Record) error {
 		if err := fn(r); err != nil {
 			return err
@@ -116,10 +120,17 @@ func (f *Farm) update(ctx context.Context, buildID string, fn func(*Record) erro
 		if err := r.together(f.now()); err != nil {
 			return err
 		}
+		var err error
+		if running, err = r.failFast(f.now()); err != nil {
+			return err
+		}
 		r.close(f.now())
 		got = r
 		return nil
 	})
+	if err == nil {
+		f.tellCancelled(ctx, running)
+	}
 	return got, err
 }
 

@@ -1,6 +1,7 @@
 package farm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,26 +55,33 @@ func (f *Farm) Resolve(ctx context.Context) error {
 	return err
 }
 
-// startResolving starts one goroutine per due build that is not being resolved here already. Two processes that
-// resolve the same build do no harm: the rows take only one result.
+// startResolving starts one goroutine per build that was submitted here or is due, and is not being resolved here
+// already.
 func (f *Farm) startResolving(ctx context.Context, running *sync.WaitGroup) error {
+	for id, until := range f.ownToResolve() {
+		f.startOne(ctx, running, id, until)
+	}
 	due, err := f.Store.Overdue(ctx, Resolving, f.now().Add(time.Millisecond), 200)
 	if err != nil {
 		return err
 	}
 	for _, ref := range due {
-		if !f.beginResolving(ref.BuildID) {
-			continue
-		}
-		running.Go(func() {
-			err := f.resolveBuild(ctx, ref.BuildID)
-			f.endResolving(ref.BuildID)
-			if err != nil && ctx.Err() == nil {
-				f.log().ErrorContext(ctx, "resolve build", "build", ref.BuildID, "error", err)
-			}
-		})
+		f.startOne(ctx, running, ref.BuildID, time.Time{})
 	}
 	return nil
+}
+
+func (f *Farm) startOne(ctx context.Context, running *sync.WaitGroup, buildID string, until time.Time) {
+	if !f.beginResolving(buildID) {
+		return
+	}
+	running.Go(func() {
+		err := f.resolveBuild(ctx, buildID, until)
+		f.endResolving(buildID)
+		if err != nil && ctx.Err() == nil {
+			f.log().ErrorContext(ctx, "resolve build", "build", buildID, "error", err)
+		}
+	})
 }
 
 func (f *Farm) beginResolving(buildID string) bool {
@@ -83,6 +91,7 @@ func (f *Farm) beginResolving(buildID string) bool {
 		return false
 	}
 	f.resolving[buildID] = true
+	delete(f.submitted, buildID)
 	return true
 }
 
@@ -96,16 +105,19 @@ func (f *Farm) endResolving(buildID string) {
 	}
 }
 
-// resolveBuild reads what the build's commit says and lets its jobs go on, or ends them.
-func (f *Farm) resolveBuild(ctx context.Context, buildID string) error {
-	rec, err := f.Store.Record(ctx, buildID)
-	if err != nil {
+// resolveBuild reads what the build's commit says and lets its jobs go on, or ends them. until is how long the build
+// is this process's own; zero for one that has to be taken first.
+func (f *Farm) resolveBuild(ctx context.Context, buildID string, until time.Time) error {
+	rec, err := f.takeResolving(ctx, buildID, until)
+	if err != nil || rec == nil {
 		return err
 	}
-	if len(rec.in(Resolving)) == 0 {
-		return nil
-	}
+	keeping, stop := context.WithCancel(ctx)
+	var kept sync.WaitGroup
+	kept.Go(func() { f.keepResolving(keeping, buildID) })
 	got, err := f.readCommit(ctx, rec)
+	stop()
+	kept.Wait() // it must not write over the time of the next try
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -206,7 +218,8 @@ func (f *Farm) enqueue(ctx context.Context, buildID string, got resolved) error 
 		ring = ring[:0]
 		now := f.now()
 		b := &r.Build
-		b.Commit, b.Manifest, b.Settings, b.Publish = got.commit, got.manifest, got.settings, got.settings.Publish
+		b.Commit, b.Manifest, b.Settings = got.commit, got.manifest, got.settings
+		b.Publish = cmp.Or(b.AskedPublish, got.settings.Publish)
 		if b.Distro == "" {
 			b.Distro = got.manifest.Build.Distro
 		}
@@ -227,7 +240,7 @@ func (f *Farm) enqueue(ctx context.Context, buildID string, got resolved) error 
 		return err
 	}
 	f.log().InfoContext(ctx, "build resolved", "build", buildID, "module", rec.Build.Module.String(),
-		"commit", got.commit, "queued", len(ring))
+		"commit", got.commit, "queued", len(ring), "after_ms", f.now().Sub(rec.Build.CreatedAt).Milliseconds())
 	f.ring(ctx, ring)
 	f.notifyEnded(ctx, rec)
 	return nil

@@ -221,3 +221,39 @@ type flakySource struct{ *source }
 func (f *flakySource) ReadFiles(_ context.Context, _, _, _ string, _ []string) (map[string][]byte, error) {
 	return nil, module.ErrUnavailable
 }
+
+// TestResolveIsDoneOnce: of two processes over one database, the one that took a submission resolves it; the other
+// one does when the first is gone.
+func TestResolveIsDoneOnce(t *testing.T) {
+	onEach(t, func(w *world) {
+		t := w.t
+		other := &farm.Farm{
+			Store: w.store, Modules: w.Modules, Source: w.source, Publisher: w.pub, Sealer: w.Sealer, Bell: w.bell, Now: w.Now,
+		}
+		if _, err := w.Submit(t.Context(), submission("0.1.0", amd64)); err != nil {
+			t.Fatal(err)
+		}
+		resolve := func(f *farm.Farm, want int) {
+			t.Helper()
+			if err := f.Resolve(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got := w.source.resolved; got != want {
+				t.Errorf("the ref was looked up %d times, want %d", got, want)
+			}
+		}
+		resolve(other, 0)
+		resolve(w.Farm, 1)
+		resolve(other, 1)
+
+		lost, err := w.Submit(t.Context(), submission("", amd64)) // and the process that took it ends
+		if err != nil {
+			t.Fatal(err)
+		}
+		resolve(other, 1)
+		w.clock.Advance(7 * time.Second)
+		resolve(other, 2)
+		resolve(w.Farm, 2)
+		w.wantState(w.job(lost.ID, amd64), farm.Queued)
+	})
+}

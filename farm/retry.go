@@ -23,10 +23,10 @@ type Retry struct {
 }
 
 // Retry builds one platform of a build again, or all that went wrong: as the same jobs, from the same commit, with new
-// attempts. A job's log goes on where it was, behind a line that says so. Of a build that publishes all together
-// everything that went wrong is built again, because nothing of it is published otherwise. What is under way or
+// attempts. A job's log goes on where it was, behind a line that says so. Of a build that publishes all together, or
+// that fails fast, everything that went wrong is built again, because one that is left would end the others. What is under way or
 // succeeded is module.ErrConflict, and so is what would be refused again; a checkout token that is missing is
-// module.ErrInvalid.
+// module.ErrInvalid, uploaded source that is not kept any more module.ErrNotFound.
 func (f *Farm) Retry(ctx context.Context, ask Retry) (Build, error) {
 	f.setup()
 	var sealed []byte
@@ -36,7 +36,7 @@ func (f *Farm) Retry(ctx context.Context, ask Retry) (Build, error) {
 			return Build{}, fmt.Errorf("seal checkout token: %w", err)
 		}
 	}
-	existing, err := f.published(ctx, ask.BuildID)
+	existing, err := f.published(ctx, ask)
 	if err != nil {
 		return Build{}, err
 	}
@@ -98,7 +98,7 @@ func (r *Record) retriable(p module.Platform) ([]*JobRecord, error) {
 			return nil, fmt.Errorf("%w: %s was built; start a new build to build it once more", module.ErrConflict, p)
 		case !j.Job.State.Terminal():
 			return nil, fmt.Errorf("%w: %s is %s; wait for its end, or cancel it first", module.ErrConflict, p, j.Job.State)
-		case r.Build.Publish != module.PublishAll:
+		case !r.Build.allOrNothing():
 			wrong = []*JobRecord{j}
 		}
 	}
@@ -108,11 +108,20 @@ func (r *Record) retriable(p module.Platform) ([]*JobRecord, error) {
 	return wrong, nil
 }
 
-// published is what exists of the version of a build.
-func (f *Farm) published(ctx context.Context, buildID string) (map[module.Platform]module.Release, error) {
-	rec, err := f.Store.Record(ctx, buildID)
+// allOrNothing says that one platform which goes wrong takes others along.
+func (b Build) allOrNothing() bool { return b.Publish == module.PublishAll || b.FailFast }
+
+// published is what exists of the version of a build that has something to retry, and the source for it.
+func (f *Farm) published(ctx context.Context, ask Retry) (map[module.Platform]module.Release, error) {
+	rec, err := f.Store.Record(ctx, ask.BuildID)
 	if err != nil {
-		return nil, describeMissing(err, "build", buildID)
+		return nil, describeMissing(err, "build", ask.BuildID)
+	}
+	if _, err := rec.retriable(ask.Platform); err != nil {
+		return nil, err
+	}
+	if err := f.keepSource(ctx, rec.Build); err != nil {
+		return nil, err
 	}
 	return f.releases(ctx, rec.Build)
 }
@@ -129,7 +138,7 @@ func (r *Record) promising(jobs []*JobRecord, existing map[module.Platform]modul
 		}
 		hopeful = append(hopeful, j)
 	}
-	if hopeless != nil && (len(hopeful) == 0 || r.Build.Publish == module.PublishAll) {
+	if hopeless != nil && (len(hopeful) == 0 || r.Build.allOrNothing()) {
 		return nil, hopeless
 	}
 	return hopeful, nil
@@ -158,5 +167,6 @@ func (j *JobRecord) again(b Build, by string, now time.Time) {
 	}
 	j.Job.Reason, j.Job.Step, j.Job.Attempt, j.Job.CancelRequested = "", "", 0, false
 	j.Job.EndedAt, j.Job.Release, j.Job.Report, j.LeaseHash = time.Time{}, nil, nil, ""
+	j.AvoidUntil = time.Time{}
 	j.write("Retry", strings.TrimSpace(fmt.Sprintf("%s was %s; built again on request of %s", j.Job.Platform, was, by))+"\n")
 }

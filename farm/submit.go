@@ -1,6 +1,7 @@
 package farm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,11 +29,15 @@ var fullCommit = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 // module, version and commit (or ref, where no commit is known yet) that is active or done is returned instead of a
 // new one; after a failure, or without a version, there is a new one. Everything wrong with s is told at once as
 // module.Faults; a module that does not exist is module.ErrNotFound, one of another organization
-// module.ErrForbidden. Uploaded source for a version that is published from something else is module.ErrConflict.
+// module.ErrForbidden. Uploaded source for a version that is published from something else is module.ErrConflict, and so
+// is a ref to confirm that names another commit.
 func (f *Farm) Submit(ctx context.Context, s Submission) (Build, error) {
 	f.setup()
 	s, err := f.checkSubmission(ctx, s, checkOrigin(s))
 	if err != nil {
+		return Build{}, err
+	}
+	if err := f.confirm(ctx, s); err != nil {
 		return Build{}, err
 	}
 	rec, err := f.newRecord(s)
@@ -53,7 +58,7 @@ func (f *Farm) Submit(ctx context.Context, s Submission) (Build, error) {
 	if added {
 		f.log().InfoContext(ctx, "build submitted", "build", got.Build.ID, "module", s.Module.String(),
 			"version", s.Version.String(), "ref", s.Ref, "jobs", len(got.Jobs))
-		f.hurry()
+		f.resolveOwn(got)
 	}
 	return f.view(ctx, got)
 }
@@ -72,6 +77,12 @@ func (f *Farm) checkSubmission(ctx context.Context, s Submission, faults module.
 		})
 	}
 	s.Workdir = path.Clean("./" + dir)
+	if s.Publish != "" && s.Publish != module.PublishEach && s.Publish != module.PublishAll {
+		faults = append(faults, module.Fault{
+			Path: "publish", Value: string(s.Publish), Problem: "not a way to publish",
+			Advice: "write each or all, or leave it out for what modfarm.yaml says",
+		})
+	}
 	if fault, wrong := errors.AsType[module.Fault](module.CheckDistro(s.Distro)); wrong {
 		fault.Path = "distro"
 		faults = append(faults, fault)
@@ -180,9 +191,10 @@ func buildable() string {
 // newRecord makes the rows of a checked submission.
 func (f *Farm) newRecord(s Submission) (*Record, error) {
 	now := f.now()
-	rec := &Record{ResolveAfter: now, Build: Build{
+	rec := &Record{ResolveAfter: resolveLease(now), Build: Build{
 		ID: uuid.NewString(), OrgID: s.OrgID, Module: s.Module, Version: s.Version, Repo: s.Repo, Ref: s.Ref,
-		Workdir: s.Workdir, Distro: s.Distro, Publish: module.PublishEach, RequestedBy: s.RequestedBy, CreatedAt: now, NoCache: s.NoCache,
+		Workdir: s.Workdir, Distro: s.Distro, RequestedBy: s.RequestedBy, CreatedAt: now, NoCache: s.NoCache,
+		Publish: cmp.Or(s.Publish, module.PublishEach), AskedPublish: s.Publish, FailFast: s.FailFast,
 	}}
 	rec.Build.Commit = s.Source
 	if fullCommit.MatchString(s.Ref) {
@@ -208,7 +220,7 @@ func (f *Farm) newRecord(s Submission) (*Record, error) {
 // already, the ref is looked up first: a tag that moved is a new build (to be refused), not the old one.
 func (f *Farm) sameBuild(ctx context.Context, s Submission) (func([]*Record) string, error) {
 	if s.Version.IsZero() {
-		return func([]*Record) string { return "" }, nil
+		return nil, nil //nolint:nilnil // no build is the same
 	}
 	commit, known, err := f.currentCommit(ctx, s)
 	if err != nil {

@@ -4,10 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
+
+	"github.com/modfarm/modfarm/module"
 )
 
-const sweepBatch = 1000
+const (
+	sweepBatch = 1000
+	// ringsAtOnce bounds how often a platform is rung for in one sweep. A ring wakes one worker, which then claims until
+	// nothing is left: more rings than there are workers only keep Redis busy.
+	ringsAtOnce = 32
+)
 
 // sweepLoop sweeps every two seconds until ctx ends.
 func (f *Farm) sweepLoop(ctx context.Context) {
@@ -54,7 +62,7 @@ func (f *Farm) sweepLeases(ctx context.Context) error {
 // come back for as long as nobody else claimed the job.
 func (f *Farm) expire(ctx context.Context, ref JobRef) error {
 	expired := false
-	rec, err := f.updateJob(ctx, ref.JobID, func(_ *Record, j *JobRecord) error {
+	rec, err := f.updateJob(ctx, ref.JobID, func(r *Record, j *JobRecord) error {
 		now := f.now()
 		expired = j.Job.State == Running && j.LeaseUntil.Before(now)
 		if !expired {
@@ -62,7 +70,7 @@ func (f *Farm) expire(ctx context.Context, ref JobRef) error {
 		}
 		if j.Job.CancelRequested {
 			j.LeaseHash = ""
-			return j.move(Cancelled, cancelled, now)
+			return j.move(Cancelled, r.stopped(), now)
 		}
 		where := ""
 		if j.Job.Step != "" {
@@ -122,6 +130,10 @@ func (f *Farm) ringOverdue(ctx context.Context) error {
 	if err := f.Store.MarkRung(ctx, ids, now); err != nil {
 		return err
 	}
-	f.ring(ctx, quiet)
+	rung := map[module.Platform]int{}
+	f.ring(ctx, slices.DeleteFunc(quiet, func(ref JobRef) bool {
+		rung[ref.Platform]++
+		return rung[ref.Platform] > ringsAtOnce
+	}))
 	return nil
 }

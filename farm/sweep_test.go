@@ -237,3 +237,26 @@ func TestWhyQueued(t *testing.T) {
 		w.wantState(w.job(second.ID, arm64), farm.Queued, "a worker that can build linux/arm64", "none did in the last minute")
 	})
 }
+
+// TestSweepRingsEnough: a thousand jobs that wait for nobody are no reason to ring a thousand times every ten seconds.
+func TestSweepRingsEnough(t *testing.T) {
+	onEach(t, func(w *world) {
+		t := w.t
+		const jobs, most = 40, 32
+		for range jobs {
+			w.submit(submission("", arm64))
+		}
+		w.submit(submission("", amd64))
+		for range 2 {
+			w.bell.take()
+			w.sweep(12 * time.Second)
+			rung := map[string]int{}
+			for _, p := range w.bell.take() {
+				rung[p]++
+			}
+			if rung[arm64.String()] != most || rung[amd64.String()] != 1 {
+				t.Errorf("rung %v, want %d and 1", rung, most)
+			}
+		}
+	})
+}

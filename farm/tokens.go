@@ -26,12 +26,17 @@ func (f *Farm) checkoutToken(ctx context.Context, rec *Record) (string, error) {
 		}
 		return string(token), nil
 	}
-	if f.Tokens == nil || rec.Build.Repo == "" {
+	return f.mintedToken(ctx, rec.Build.OrgID, rec.Build.Repo)
+}
+
+// mintedToken is a token that the farm mints for a repository; "" when it has no access of its own.
+func (f *Farm) mintedToken(ctx context.Context, orgID, repo string) (string, error) {
+	if f.Tokens == nil || repo == "" {
 		return "", nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, sourceTimeout)
 	defer cancel()
-	token, err := f.Tokens.CheckoutToken(ctx, rec.Build.OrgID, rec.Build.Repo)
+	token, err := f.Tokens.CheckoutToken(ctx, orgID, repo)
 	if errors.Is(err, module.ErrNotFound) {
 		return "", nil
 	}

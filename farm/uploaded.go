@@ -14,6 +14,9 @@ type Uploads interface {
 	// ReadSource reads files of uploaded source by its SHA-256; absent ones are absent from the map. Source that is not
 	// stored, or not any more, is module.ErrNotFound.
 	ReadSource(ctx context.Context, sha256 string, paths []string) (map[string][]byte, error)
+	// KeepSource keeps uploaded source for as long as if it had been uploaded now. Source that is not stored, or not any
+	// more, is module.ErrNotFound.
+	KeepSource(ctx context.Context, sha256 string) error
 }
 
 // Uploaded says that the build is of uploaded source and not of a repository: it has no Repo and no Ref, and its Commit
@@ -90,7 +93,23 @@ func (f *Farm) readFiles(ctx context.Context, b Build, commit, token string, pat
 	case !b.Uploaded():
 		return f.Source.ReadFiles(ctx, b.Repo, commit, token, paths)
 	case f.Uploads == nil:
-		return nil, fmt.Errorf("%w: this farm keeps no uploaded source; build from a repository", module.ErrNotFound)
+		return nil, errNoUploads()
 	}
 	return f.Uploads.ReadSource(ctx, commit, paths)
+}
+
+// keepSource sees to it before a retry that there is something to build: a repository has its commits, and uploaded
+// source is collected some time after its build.
+func (f *Farm) keepSource(ctx context.Context, b Build) error {
+	switch {
+	case !b.Uploaded():
+		return nil
+	case f.Uploads == nil:
+		return errNoUploads()
+	}
+	return f.Uploads.KeepSource(ctx, b.Commit)
+}
+
+func errNoUploads() error {
+	return fmt.Errorf("%w: this farm keeps no uploaded source; build from a repository", module.ErrNotFound)
 }

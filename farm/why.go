@@ -25,6 +25,8 @@ const (
 	WaitNative WaitCause = "native"
 	// WaitMemory: no worker has enough memory, or not now.
 	WaitMemory WaitCause = "memory"
+	// WaitOther: the machine of a worker that may take it has just failed it, so others come first.
+	WaitOther WaitCause = "other"
 	// WaitSlot: every worker that may take it is busy.
 	WaitSlot WaitCause = "slot"
 	// WaitPlatforms: it is built, and the other platforms of its build are not.
@@ -186,6 +188,8 @@ func (f *Farm) whyQueued(j *JobRecord, failed []FailedStrategy) Wait {
 	c := f.candidates(j, failed)
 	need := sizeText(j.Job.Memory)
 	switch {
+	case c.avoided != "":
+		return Wait{Cause: WaitOther, Workers: c.fitting, Until: f.waitAvoiding(j, c.fitting)}
 	case len(c.able) == 0 && len(c.draining) > 0:
 		return Wait{Cause: WaitNoWorker, Until: fmt.Sprintf("another worker that can build %s asks for work, as %s takes no more jobs "+
 			"and is about to stop; start one with: modfarm worker", j.Job.Platform, strings.Join(c.draining, ", "))}
@@ -222,6 +226,7 @@ type candidates struct {
 	roomy    []string // and have it now
 	native   []string // and build it natively
 	draining []string // may build it, but are about to stop
+	avoided  string   // would be among them, but its machine has just failed it
 	other    []string // strategies for its platform that it may not be built with
 	largest  int64    // the most memory that an able one has
 	need     int64    // what it takes on the last of the fitting
@@ -234,6 +239,7 @@ type candidates struct {
 func (f *Farm) candidates(j *JobRecord, failed []FailedStrategy) candidates {
 	c := candidates{memoryKnown: true}
 	emulating, otherwise := false, false
+	avoided := f.avoids(j)
 	for _, s := range f.seen() {
 		best := module.StrategyAuto
 		for _, o := range s.offers {
@@ -250,6 +256,10 @@ func (f *Farm) candidates(j *JobRecord, failed []FailedStrategy) candidates {
 		}
 		if s.worker.Draining {
 			c.draining = append(c.draining, s.worker.Name)
+			continue
+		}
+		if s.worker.Name == avoided {
+			c.avoided = avoided
 			continue
 		}
 		c.able = append(c.able, s.worker.Name)

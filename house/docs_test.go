@@ -151,7 +151,7 @@ func checkCommand(t *testing.T, program string, targets, command []string) strin
 var (
 	linkPattern   = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	targetPattern = regexp.MustCompile(`(?m)^([a-z][a-z0-9-]*):`)
-	inputPattern  = regexp.MustCompile(`(?m)^  ([a-z][a-z-]*):`)
+	inputPattern  = regexp.MustCompile(`(?m)^  ([a-z][a-z0-9-]*):`)
 )
 
 func makeTargets(t *testing.T) []string {
@@ -186,37 +186,46 @@ func TestDocumentedLinks(t *testing.T) {
 	}
 }
 
-// TestDocumentedInputs compares the tables of docs/action.md with action.yml, both ways, and the inputs
-// that workflows in the documents pass.
+// TestDocumentedInputs compares the tables of docs/action.md with action.yml and upload/action.yml, both ways, and the
+// inputs that workflows in the documents pass.
 func TestDocumentedInputs(t *testing.T) {
 	t.Parallel()
 
-	data, err := os.ReadFile(filepath.Join(root, "action.yml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	inputs := keysOf(t, string(data), "inputs")
-	outputs := keysOf(t, string(data), "outputs")
-
 	_, prose := blocks(t, filepath.Join(root, "docs", "action.md"))
-	_, tables, _ := strings.Cut(prose, "## Inputs")
-	inputTable, outputTable, found := strings.Cut(tables, "## Outputs")
-	if !found {
-		t.Fatal("docs/action.md has no tables of inputs and outputs")
+	known := map[string][]string{} // by folder of the action
+	for folder, titles := range map[string][2]string{
+		".": {"## Inputs", "## Outputs"}, "upload": {"### What upload takes", "### What upload gives"},
+	} {
+		data, err := os.ReadFile(filepath.Join(root, folder, "action.yml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		known[folder] = keysOf(t, string(data), "inputs")
+		compareNames(t, folder+" inputs", known[folder], namesInTable(chapter(t, prose, titles[0])))
+		compareNames(t, folder+" outputs", keysOf(t, string(data), "outputs"), namesInTable(chapter(t, prose, titles[1])))
 	}
-	compareNames(t, "inputs", inputs, namesInTable(inputTable))
-	compareNames(t, "outputs", outputs, namesInTable(outputTable))
-
 	for _, file := range documents(t) {
 		fenced, _ := blocks(t, file)
 		for _, b := range fenced {
 			for _, passed := range passedInputs(b.lines) {
-				if !slices.Contains(inputs, passed) {
-					t.Errorf("%s:%d: action.yml has no input %q", b.file, b.line, passed)
+				if !slices.Contains(known[passed.folder], passed.name) {
+					t.Errorf("%s:%d: the action in %s has no input %q", b.file, b.line, passed.folder, passed.name)
 				}
 			}
 		}
 	}
+}
+
+// chapter is what is below a title, up to the next title of any level.
+func chapter(t *testing.T, prose, title string) string {
+	t.Helper()
+
+	_, rest, found := strings.Cut(prose, "\n"+title+"\n")
+	if !found {
+		t.Fatalf("docs/action.md has no %q", title)
+	}
+	body, _, _ := strings.Cut(rest, "\n#")
+	return body
 }
 
 // keysOf returns the keys one level below a top-level key of a YAML file that is indented by two.
@@ -269,21 +278,29 @@ func compareNames(t *testing.T, what string, have, documented []string) {
 	}
 }
 
-// passedInputs returns the keys below the `with:` of a step that uses our action.
-func passedInputs(lines []string) []string {
-	var passed []string
-	ours, with := false, -1
+// passedInput is an input that a workflow passes to one of our actions.
+type passedInput struct{ folder, name string }
+
+// passedInputs returns the keys below the `with:` of steps that use our actions.
+func passedInputs(lines []string) []passedInput {
+	var passed []passedInput
+	folder, with := "", -1
 	for _, line := range lines {
 		trimmed := strings.TrimSpace(line)
 		indent := len(line) - len(strings.TrimLeft(line, " "))
+		_, uses, isStep := strings.Cut(trimmed, "uses: modfarm/modfarm")
 		switch {
+		case strings.HasPrefix(trimmed, "- ") && isStep && strings.HasPrefix(uses, "/upload@"):
+			folder, with = "upload", -1
+		case strings.HasPrefix(trimmed, "- ") && isStep:
+			folder, with = ".", -1
 		case strings.HasPrefix(trimmed, "- "):
-			ours, with = strings.Contains(trimmed, "uses: modfarm/modfarm"), -1
-		case ours && trimmed == "with:":
+			folder, with = "", -1
+		case folder != "" && trimmed == "with:":
 			with = indent
 		case with >= 0 && indent > with:
 			key, _, _ := strings.Cut(trimmed, ":")
-			passed = append(passed, key)
+			passed = append(passed, passedInput{folder, key})
 		default:
 			with = -1
 		}

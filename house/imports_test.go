@@ -25,6 +25,7 @@ func importTable() []rule {
 	return []rule{
 		{"module", nil},
 		{"module/archive", []string{"module"}},
+		{"module/problems", nil},
 		{"module/project", []string{"module", "module/archive"}},
 		{"module/provenance", []string{"module"}},
 		{"module/scaffold", []string{"module"}},
@@ -35,7 +36,8 @@ func importTable() []rule {
 		{"farm/store", []string{"farm", "farm/account", "farm/github", "farm/registry", "module"}},
 		{"farm/redis", []string{"farm", "module"}},
 		{"farm/registry", []string{"module..."}},
-		{"farm/github", []string{"farm", "module"}},
+		{"farm/github", []string{"farm", "module", "module/problems"}},
+		{"farm/oidc", []string{"module"}},
 		{"farm/api...", []string{"farm...", "module...", "proto..."}},
 		{"farm/web", []string{"farm...", "module..."}},
 
@@ -46,7 +48,7 @@ func importTable() []rule {
 		{"workers/docker/guard", []string{"module"}},
 		{"workers/images", []string{"module", "workers/binfmt"}},
 		{"agent", []string{"client", "module..."}},
-		{"action", []string{"client", "module"}},
+		{"action", []string{"client", "module", "module/archive", "module/problems"}},
 
 		{"proto...", []string{"proto..."}},
 		{"cmd/modfarm", []string{"..."}},

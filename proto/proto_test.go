@@ -36,7 +36,7 @@ func TestNumbersOnTheWire(t *testing.T) {
 			"total_external_robot_usage": 13, "total_external_organization_usage": 14, "created_at": 15, "updated_at": 16,
 			"deprecated_status": 17, "ml_training_metadata": 18, "billing": 19,
 		}},
-		{&buildv1.StartSourceUploadBuildRequest{}, "viam.app.build.v1.StartSourceUploadBuildRequest", map[string]int{"package": 1, "build_info": 2, "module_version": 3, "builder": 4, "no_cache": 40}},
+		{&buildv1.StartSourceUploadBuildRequest{}, "viam.app.build.v1.StartSourceUploadBuildRequest", map[string]int{"package": 1, "build_info": 2, "module_version": 3, "builder": 4, "no_cache": 40, "publish": 41, "fail_fast": 42}},
 		{&buildv1.SourceUploadBuildInfo{}, "viam.app.build.v1.SourceUploadBuildInfo", map[string]int{"platforms": 1, "workdir": 2, "module_id": 3, "distro": 4}},
 		{&buildv1.StartPackageBuildRequest{}, "viam.app.build.v1.StartPackageBuildRequest", map[string]int{"module_id": 1, "package_version": 2, "module_version": 3, "platforms": 4, "distro": 5}},
 		{&buildv1.RepoLink{}, "viam.app.build.v1.RepoLink", map[string]int{"oauth_app_link_id": 1, "org_id": 2, "namespace": 3, "module_name": 4, "repo": 5, "viam_user": 6}},

@@ -25,6 +25,11 @@ func (j *job) build(ctx context.Context) (err error) {
 	if j.kept.Built {
 		return j.deliverBuilt(ctx)
 	}
+	if j.kept.Running != nil {
+		if done, err := j.buildOn(ctx); done || err != nil {
+			return err
+		}
+	}
 	if err := j.startEarly(ctx); err != nil {
 		return err
 	}
@@ -33,11 +38,16 @@ func (j *job) build(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	q := j.question(ctx, checkout)
-	plan, err := q.choose()
+	plan, err := j.question(ctx, checkout).choose()
 	if err != nil {
 		return err
 	}
+	return j.throughTo(ctx, plan, checkout)
+}
+
+// throughTo builds by a plan, or by emulation where that shows that it cannot work, and delivers.
+func (j *job) throughTo(ctx context.Context, plan plan, checkout checkout) error {
+	q := j.question(ctx, checkout)
 	file, report, err := j.follow(ctx, plan, checkout)
 	if u, ok := errors.AsType[*uncrossable](err); ok {
 		emulated, ok := q.emulated(u.because)
@@ -95,14 +105,16 @@ func (j *job) fetch(ctx context.Context) (checkout, error) {
 	if err != nil {
 		return checkout{}, err
 	}
+	j.pace.done(&j.pace.fetched)
 	return j.checkedOut(when)
 }
 
 // checkedOut looks at the tree.
 func (j *job) checkedOut(when time.Time) (checkout, error) {
 	b := j.a.Build
-	c := checkout{manifest: j.a.Manifest, settings: j.a.Settings, time: when}
-	if c.settings == nil {
+	c := checkout{manifest: cmp.Or(j.a.Manifest, j.keptManifest()), settings: cmp.Or(j.a.Settings, j.kept.Settings), time: when}
+	known := c.settings != nil
+	if !known {
 		c.settings = module.DefaultSettings()
 	}
 	root, err := j.openWorkdir()
@@ -115,7 +127,7 @@ func (j *job) checkedOut(when time.Time) (checkout, error) {
 	if c.manifest == nil {
 		c.manifest, err = readManifest(root.FS())
 	}
-	if err == nil && j.a.Settings == nil {
+	if err == nil && !known {
 		c.settings, err = readSettings(root.FS())
 	}
 	return c, err
@@ -129,10 +141,38 @@ func (j *job) fetchTree(ctx context.Context) (time.Time, error) {
 	}
 	j.log.say("fetching %s at %s", b.Repo, b.Commit)
 	err := j.pool.Fetcher.Fetch(ctx, source.Repository{URL: b.Repo, Token: j.a.Token}, b.Commit, j.tree())
+	if denied(err) && j.a.Token != "" {
+		err = j.fetchWithNewToken(ctx, err)
+	}
 	if err != nil {
 		return time.Time{}, err
 	}
 	return j.pool.Fetcher.CommitTime(ctx, j.tree())
+}
+
+// denied says that the server did not accept the token.
+func denied(err error) bool {
+	e, ok := errors.AsType[*source.Error](err)
+	return ok && e.Kind == source.Denied
+}
+
+// fetchWithNewToken fetches once more: a token that the farm mints ends after some time, also in the middle of a
+// fetch, or when the App's access was renewed. Where the farm has no other token the first error stands.
+func (j *job) fetchWithNewToken(ctx context.Context, first error) error {
+	a, err := j.pool.Farm.Resume(ctx, j.pool.self(0), j.a.Lease.LeaseRef)
+	if errors.Is(err, client.ErrLeaseLost) {
+		return err
+	}
+	if err != nil || a.Token == "" || a.Token == j.a.Token {
+		return first
+	}
+	j.a.Token = a.Token
+	j.log.hide(a.Token)
+	j.log.say("the checkout token is not accepted any more; fetching again with a new one")
+	if err := j.pool.Runner.RemoveFolder(ctx, j.tree()); err != nil {
+		return err
+	}
+	return j.pool.Fetcher.Fetch(ctx, source.Repository{URL: j.a.Build.Repo, Token: a.Token}, j.a.Build.Commit, j.tree())
 }
 
 // openWorkdir opens the module's folder; links in it cannot lead out of the checkout.
@@ -231,14 +271,16 @@ const (
 // follow builds by a plan and returns the checked archive, open and at its beginning.
 func (j *job) follow(ctx context.Context, p plan, c checkout) (*os.File, *archive.Report, error) {
 	j.strategy = p.strategy
-	j.step(stepPrepare)
+	if j.taken == nil {
+		j.step(stepPrepare)
+		j.log.say("strategy: %s, because %s", p.strategy, p.because)
+	}
 	j.beat.tell("", p.strategy)
-	j.log.say("strategy: %s, because %s", p.strategy, p.because)
 	if err := j.inContainer(ctx, p, c); err != nil {
 		return nil, nil, err
 	}
 	j.save(func(s *saved) {
-		s.Built, s.Plan, s.Until, s.Step, s.Time = true, savedPlan{p.strategy, p.because}, j.until, stepBuild, c.time
+		s.Built, s.Running, s.Step = true, nil, stepBuild
 	})
 	return j.conclude(ctx, p, c)
 }
@@ -257,37 +299,6 @@ func (j *job) conclude(ctx context.Context, p plan, c checkout) (*os.File, *arch
 		return nil, nil, causeOf(ctx, errors.Join(err, file.Close()))
 	}
 	return file, report, nil
-}
-
-// inContainer runs setup and build. Nothing runs in the container when it returns, so that nothing moves in the tree
-// while it is read.
-func (j *job) inContainer(ctx context.Context, p plan, c checkout) (err error) {
-	box, err := j.container(ctx, p.container)
-	if err != nil {
-		return err
-	}
-	defer func() { err = cmp.Or(err, j.leave(ctx, box)) }()
-	if j.until.IsZero() { // waiting for an image does not count
-		b := j.bounds(c.settings)
-		j.until = time.Now().Add(b.total.time)
-		j.tellBounds(c.settings, b)
-	}
-	if p.shim {
-		if _, err := box.Run(ctx, Command{Script: shimScript(j.a.Job.Platform), Dir: "/", Output: j.log}); err != nil {
-			return err
-		}
-	}
-	if err := j.restoreCaches(ctx, box, c); err != nil {
-		return err
-	}
-	steps := j.steps(p, c)
-	j.reported(func(r *module.BuildReport) { r.Image, r.Environment = box.Image(), variables(steps[len(steps)-1].env) })
-	for _, s := range steps {
-		if err := j.runStep(ctx, box, s, p, c); err != nil {
-			return err
-		}
-	}
-	return j.saveCaches(ctx, box, c)
 }
 
 // inspect checks the archive as the farm will, so that the author hears at once and nothing is sent in vain.

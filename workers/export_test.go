@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"path/filepath"
 
 	"github.com/modfarm/modfarm/client"
 	"github.com/modfarm/modfarm/module"
@@ -102,4 +103,63 @@ func StartTrouble(end TrialEnd) string { return startTrouble(end) }
 // Beat extends a lease until ctx ends.
 func Beat(ctx context.Context, farm Leases, lease client.Lease) {
 	newHeartbeat(farm, lease, func(error) {}, slog.New(slog.DiscardHandler)).run(ctx)
+}
+
+// KeptLog is a log that another process can go on with, in a folder.
+type KeptLog struct {
+	*jobLog
+	notes *logNotes
+}
+
+// NewKeptLog begins one, or goes on with what is in the folder, and says how much of the stream is there.
+func NewKeptLog(dir string, secrets []string, line int, total int64) (l KeptLog, raw int64, err error) {
+	path := filepath.Join(dir, "log")
+	if l.notes, err = openNotes(path + ".note"); err != nil {
+		return l, 0, err
+	}
+	note, left := l.notes.last()
+	var s *spool
+	if left {
+		s, err = openSpool(path, note, total+ownLines)
+	} else {
+		s, err = newSpool(path, total+ownLines)
+	}
+	if err != nil {
+		return l, 0, err
+	}
+	l.jobLog = newJobLog(s, secrets, line, total)
+	if left {
+		l.goOn(note)
+	}
+	return l, note.Raw, l.noteIn(l.notes)
+}
+
+// Stream exports follow.
+func (l KeptLog) Stream(name string) error { return l.follow(name) }
+
+// Step exports begin.
+func (l KeptLog) Step(name string) { l.begin(name) }
+
+// Say exports say.
+func (l KeptLog) Say(text string) { l.say("%s", text) }
+
+// Shown is what readers see of it.
+func (l KeptLog) Shown() []byte {
+	size, _ := l.spool.written()
+	data := make([]byte, size)
+	_, _ = l.spool.file.ReadAt(data, 0)
+	return data
+}
+
+// End ends the log and closes its files.
+func (l KeptLog) End() []byte {
+	l.close()
+	defer l.Abandon()
+	return l.Shown()
+}
+
+// Abandon closes its files, as the end of the process does.
+func (l KeptLog) Abandon() {
+	l.spool.remove()
+	l.notes.close()
 }

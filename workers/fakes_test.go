@@ -25,6 +25,7 @@ type fakeFarm struct {
 	waiting  []*client.Assignment
 	claims   int
 	isAway   bool
+	draining bool              // as the last claim said
 	sources  map[string][]byte // uploaded, by digest
 	refusals int
 }
@@ -84,7 +85,9 @@ func (f *fakeFarm) held(l client.LeaseRef) (*fakeJob, error) {
 func (f *fakeFarm) Claim(_ context.Context, w client.Worker) (a *client.Assignment, err error) {
 	f.change(func() {
 		f.claims++
+		f.draining = w.Draining
 		switch {
+		case w.Draining:
 		case f.isAway:
 			f.refusals++
 			err = fmt.Errorf("%w: the farm is away", module.ErrUnavailable)

@@ -70,7 +70,7 @@ func (r *hostRunner) Start(_ context.Context, room workers.Room) (workers.Contai
 	return &hostBox{r: r, room: room}, nil
 }
 
-func (r *hostRunner) Reap(context.Context) error {
+func (r *hostRunner) Reap(context.Context, ...workers.Held) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.reaps++

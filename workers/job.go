@@ -48,7 +48,11 @@ type job struct {
 	ready    *ready         // a container that nobody uses yet; nil when there is none
 	closing  sync.WaitGroup // containers that are being removed
 
-	kept saved // for the next process of this worker
+	kept  saved         // for the next process of this worker
+	notes *logNotes     // how far the log has come
+	note  *logNote      // where that of the process before stood; nil when it is lost
+	taken KeptContainer // one that was taken up and that nobody uses yet; nil for none
+	pace  pace
 
 	telling sync.Mutex
 	report  module.BuildReport // what the farm is told of how it was built
@@ -80,7 +84,7 @@ func (p *Pool) runJob(ctx context.Context, a *client.Assignment, left *saved) {
 	beat := newHeartbeat(p.Farm, a.Lease, stop, logger)
 	p.register(a.Job.ID, beat)
 	defer p.register(a.Job.ID, nil)
-	j := &job{pool: p, a: a, beat: beat, slog: logger}
+	j := &job{pool: p, a: a, beat: beat, slog: logger, pace: pace{claimed: time.Now()}}
 	defer j.cleanUp(ctx) // last, so that nobody waits for it
 	beats, silence := context.WithCancel(context.WithoutCancel(ctx))
 	var beating sync.WaitGroup
@@ -132,9 +136,8 @@ func (p *Pool) finish(ctx context.Context, a *client.Assignment, out client.Outc
 // attempt builds in a folder of its own, which stays. The log is with the farm when it returns, as far as the farm
 // takes it.
 func (j *job) attempt(ctx context.Context, left *saved) (err error) {
-	var rest []byte
 	if left != nil {
-		rest, err = j.takeUp(ctx, left)
+		err = j.takeUp(ctx, left)
 	} else if j.dir, err = os.MkdirTemp(j.pool.jobsDir(), j.a.Job.ID+"-"); err != nil {
 		err = fmt.Errorf("make a folder for the job: %w", err)
 	}
@@ -142,31 +145,31 @@ func (j *job) attempt(ctx context.Context, left *saved) (err error) {
 		return err
 	}
 	output := cmp.Or(j.pool.LogTotal, DefaultLogTotal)
-	spool, err := newSpool(filepath.Join(j.dir, "log"), output+ownLines)
+	spool, sent, note, err := j.openLog(left, output)
 	if err != nil {
 		return err
 	}
 	defer spool.remove()
-	if len(rest) > 0 {
-		spool.begin(left.Step)
-		if _, err := spool.Write(rest); err != nil {
-			return err
-		}
-	}
-	j.save(func(s *saved) {
-		s.Lease, s.LogBase = j.a.Lease.LeaseRef, j.a.Job.LogSize
-		s.Step = cmp.Or(s.Step, stepPrepare)
-	})
+	defer j.notes.close()
+	j.note = note
+	j.save(func(s *saved) { s.Lease, s.Step = j.a.Lease.LeaseRef, cmp.Or(s.Step, stepPrepare) })
 	secrets := append([]string{j.a.Token, j.a.Lease.Token}, j.pool.Secrets...)
 	j.log = newJobLog(spool, secrets, cmp.Or(j.pool.LogLine, DefaultLogLine), output)
-	defer j.ship(ctx, spool)()
+	if note != nil && j.kept.held() != nil {
+		j.log.goOn(*note)
+	}
+	if err := j.log.noteIn(j.notes); err != nil {
+		return err
+	}
+	j.log.first = func() { j.pace.tell(ctx, j.slog) }
+	defer j.ship(ctx, spool, sent)()
 	return causeOf(ctx, j.build(ctx))
 }
 
 // ship sends the log beside the build; the function it returns ends the log and waits for the rest to arrive.
-func (j *job) ship(ctx context.Context, s *spool) (end func()) {
+func (j *job) ship(ctx context.Context, s *spool, sent int64) (end func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	sh := &shipper{farm: j.pool.Farm, lease: j.a.Lease.LeaseRef, spool: s, base: j.a.Job.LogSize, log: j.slog}
+	sh := &shipper{farm: j.pool.Farm, lease: j.a.Lease.LeaseRef, spool: s, base: j.kept.LogBase, from: sent, log: j.slog}
 	done := make(chan error, 1)
 	go func() { done <- sh.run(ctx) }()
 	return func() {

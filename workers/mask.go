@@ -37,3 +37,16 @@ func (m *masker) Flush() error {
 	}
 	return errors.Join(m.first.Flush(), m.second.Flush())
 }
+
+// settled gives how many of the bytes that were written last a new masker has to get again, to go on as this one does;
+// ok is false while there is no such number.
+func (m *masker) settled() (back int64, ok bool) {
+	if m.first == nil {
+		return 0, true
+	}
+	kept := int64(len(m.second.held)) // the last of what the first one passed on
+	if !m.first.settled() || !m.second.settled() || m.first.plain < kept {
+		return 0, false
+	}
+	return kept + int64(len(m.first.held)), true
+}

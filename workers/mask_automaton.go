@@ -8,6 +8,7 @@ type automaton struct {
 	table   []int32 // state and class to state; state 0 is the beginning
 	depth   []int32 // length of what a state stands for
 	match   []int32 // length of the longest text that ends in a state; 0 when none does
+	rest    []int32 // where to go on from a state that no text goes on from: the longest end of it that begins one
 	longest int32
 }
 
@@ -58,11 +59,15 @@ func (a *automaton) plant(text string) {
 // link fills in where a state goes on when its text does not, breadth first.
 func (a *automaton) link() {
 	fail := make([]int32, len(a.depth))
+	a.rest = make([]int32, len(a.depth))
 	queue := []int32{0}
 	for len(queue) > 0 {
 		state := queue[0]
 		queue = queue[1:]
 		a.match[state] = max(a.match[state], a.match[fail[state]])
+		if a.rest[state] = state; state != 0 && !a.goesOn(state) {
+			a.rest[state] = a.rest[fail[state]] // which is shorter, so it is known
+		}
 		for class := range a.classes {
 			edge := state*a.classes + class
 			next, other := a.table[edge], a.table[fail[state]*a.classes+class]
@@ -77,6 +82,16 @@ func (a *automaton) link() {
 			}
 		}
 	}
+}
+
+// goesOn reports whether a text goes on from a state. It is asked before the state's edges lead anywhere else.
+func (a *automaton) goesOn(state int32) bool {
+	for _, next := range a.table[state*a.classes : (state+1)*a.classes] {
+		if next != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // next is the state after one more byte.

@@ -1,6 +1,7 @@
 package workers
 
 import (
+	"bytes"
 	"io"
 	"math/bits"
 	"slices"
@@ -32,7 +33,10 @@ type filter struct {
 	held    []byte  // not passed on yet; its first byte is number base of all
 	cover   []cover
 	base    int64
-	masking bool // the last thing passed on were stars
+	masking bool  // the last thing passed on were stars
+	plain   int64 // bytes passed on since then
+
+	again *filter // for settled
 }
 
 // cover says what becomes of a byte that is held.
@@ -59,6 +63,7 @@ func (f *filter) Write(p []byte) (int, error) {
 			if n > 0 {
 				safe = append(safe, p[i:i+n]...)
 				f.base += int64(n)
+				f.plain += int64(n)
 				f.state, f.masking = 0, false
 			}
 			if i += n; i == len(p) {
@@ -136,6 +141,7 @@ func (f *filter) take(c byte, from, to int64) (undecided int64) {
 	f.read++
 	if n := f.auto.match[f.state]; n > 0 {
 		f.mark(f.place(n), to)
+		f.state = f.auto.rest[f.state] // a line end behind a secret is nothing to wait for
 	}
 	if n := f.auto.depth[f.state]; n > 0 {
 		return f.place(n)
@@ -177,10 +183,13 @@ func (f *filter) release(safe []byte, undecided int64) []byte {
 		case asItIs:
 			safe = append(safe, f.held[n])
 			f.masking = false
+			f.plain++
 		case begins:
 			safe = append(safe, stars...)
 			f.masking = true
+			f.plain = 0
 		case covered: // the stars stand for it
+			f.plain = 0
 		}
 		n++
 	}
@@ -188,6 +197,28 @@ func (f *filter) release(safe []byte, undecided int64) []byte {
 	f.held = append(f.held[:0], f.held[n:]...)
 	f.cover = append(f.cover[:0], f.cover[n:]...)
 	return safe
+}
+
+// settled reports whether a new filter that begins with what this one holds would go on as this one does.
+func (f *filter) settled() bool {
+	if f.state == 0 && len(f.held) == 0 && f.wrapped == 0 {
+		return true
+	}
+	if len(f.held) == 0 {
+		return false
+	}
+	if f.again == nil {
+		f.again = &filter{auto: f.auto, escapes: f.escapes, at: make([]int64, len(f.at))}
+	}
+	n := f.again
+	n.state, n.wrapped, n.read, n.base, n.masking = 0, 0, 0, 0, false
+	n.escape, n.held, n.cover = n.escape[:0], n.held[:0], n.cover[:0]
+	for _, b := range f.held {
+		if len(n.step(nil, b)) > 0 {
+			return false
+		}
+	}
+	return n.state == f.state && n.wrapped == f.wrapped && bytes.Equal(n.escape, f.escape) && slices.Equal(n.cover, f.cover)
 }
 
 // Flush passes on what was kept back.

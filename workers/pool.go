@@ -21,6 +21,8 @@ import (
 const (
 	DefaultPoll  = 3 * time.Second
 	DefaultGrace = 30 * time.Second
+	// drainingPatience bounds how long the end of a worker may wait for a farm that is away.
+	drainingPatience = 2 * time.Second
 	// DefaultLogLine and DefaultLogTotal bound logs, in bytes.
 	DefaultLogLine  = 64 << 10
 	DefaultLogTotal = 64 << 20
@@ -57,6 +59,8 @@ type Pool struct {
 	LogTotal int64
 	// Grace is how long running jobs may go on after Run's context ended; zero means DefaultGrace, negative none.
 	Grace time.Duration
+	// Hurry ends the grace when it is closed; may be nil.
+	Hurry <-chan struct{}
 	// Poll is how often the pool asks without being woken; zero means DefaultPoll.
 	Poll time.Duration
 	// Failed is called when a script of a module failed, while its container is still there; nil for not.
@@ -109,12 +113,39 @@ func (p *Pool) Run(ctx context.Context) error {
 		start(func() { p.resume(jobs, s) })
 	}
 	err = p.claimLoop(ctx, slots, func(a *client.Assignment) { start(func() { p.runJob(jobs, a, nil) }) })
-	grace := time.AfterFunc(max(0, cmp.Or(p.Grace, DefaultGrace)), func() { stop(errDraining) })
-	defer grace.Stop()
 	refused()
+	over := make(chan struct{})
+	work.Go(func() { p.sayDraining(jobs) })
+	bells.Go(func() { p.await(over, func() { stop(errDraining) }) })
 	work.Wait()
+	close(over)
 	bells.Wait()
 	return err
+}
+
+// await calls stop when the grace for running jobs has passed or somebody is in a hurry, unless they are over before.
+func (p *Pool) await(over <-chan struct{}, stop func()) {
+	grace := time.NewTimer(max(0, cmp.Or(p.Grace, DefaultGrace)))
+	defer grace.Stop()
+	select {
+	case <-over:
+		return
+	case <-grace.C:
+	case <-p.Hurry:
+	}
+	stop()
+}
+
+// sayDraining tells the farm that this worker takes no more jobs, so that nobody waits for it. A farm that is away
+// finds out by itself.
+func (p *Pool) sayDraining(ctx context.Context) {
+	self := p.self(0)
+	self.Draining = true
+	ctx, cancel := context.WithTimeout(ctx, drainingPatience)
+	defer cancel()
+	if _, err := p.Farm.Claim(ctx, self); err != nil {
+		p.log().DebugContext(ctx, "the farm could not be told that this worker stops", "error", err)
+	}
 }
 
 // prepare cleans up after earlier processes of this worker, and returns the jobs that may go on.
@@ -125,15 +156,21 @@ func (p *Pool) prepare(ctx context.Context) ([]*saved, error) {
 	if len(p.Native)+len(p.Cross)+len(p.QEMU) == 0 {
 		return nil, fmt.Errorf("%w: this worker can build no platform", module.ErrInvalid)
 	}
-	if err := p.Runner.Reap(ctx); err != nil {
+	left, err := p.leftJobs()
+	if err != nil {
+		return nil, err
+	}
+	var held []Held
+	for _, s := range left {
+		if h := s.held(); h != nil {
+			held = append(held, h)
+		}
+	}
+	if err := p.Runner.Reap(ctx, held...); err != nil {
 		return nil, fmt.Errorf("clean up what earlier builds left: %w", err)
 	}
 	if err := os.MkdirAll(p.jobsDir(), 0o755); err != nil {
 		return nil, fmt.Errorf("the work folder is not writable: %w; choose another one", err)
-	}
-	left, err := p.leftJobs()
-	if err != nil {
-		return nil, err
 	}
 	folders, err := os.ReadDir(p.jobsDir())
 	if err != nil {

@@ -15,11 +15,19 @@ import (
 func TestPoolBuildsAndUploads(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	uploads := slowUploads{w.farm, make(chan string, 1), make(chan struct{})}
+	w.pool.Farm = uploads
 	w.start()
 	id := w.submit(nil, module.BuildSpec{
 		Setup: "echo setting up; env | grep -E '^(GOOS|VIAM_|MODFARM_|SOURCE_)' | sort",
 		Build: "echo token " + secret + "; " + makeOut,
 	}, map[string]string{"src/a": "x"})
+	wait(t, "the upload", uploads.reached)
+	eventually(t, "the farm hears of the upload", func() bool {
+		steps := w.farm.steps(id)
+		return steps[len(steps)-1] == "Upload archive"
+	})
+	close(uploads.gate)
 	if got := w.outcome(id); got.Kind != client.OutcomeDone || got.Strategy != module.StrategyNative {
 		t.Fatalf("outcome %+v\n%s", got, w.farm.log(id))
 	}
@@ -38,9 +46,6 @@ func TestPoolBuildsAndUploads(t *testing.T) {
 	}
 	if sum := w.farm.archive(id); sum == "" {
 		t.Error("nothing was uploaded")
-	}
-	if steps := w.farm.steps(id); steps[len(steps)-1] != "Upload archive" {
-		t.Errorf("steps told: %q", steps)
 	}
 }
 
@@ -264,6 +269,29 @@ func TestPoolDrains(t *testing.T) {
 	if w.farm.finished(later) {
 		t.Error("a job was claimed while stopping")
 	}
+	if !w.farm.draining {
+		t.Error("the farm was not told that the worker stops")
+	}
+}
+
+// TestPoolInAHurry: who signals a second time does not wait for the grace; the job is given back.
+func TestPoolInAHurry(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hurry := make(chan struct{})
+	w.pool.Grace, w.pool.Hurry = time.Hour, hurry
+	w.start()
+	id := w.submit(nil, module.BuildSpec{Build: `echo started; sleep 3600`}, nil)
+	w.farm.awaitLog(t, id, "started\n")
+	w.stop()
+	close(hurry)
+	if got := w.outcome(id); got.Kind != client.OutcomeReturned {
+		t.Errorf("a job that was running: %+v", got)
+	}
+	if err := wait(t, "the end of the pool", w.done); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	w.done <- nil
 }
 
 func TestPoolRemovesWhatWasLeft(t *testing.T) {

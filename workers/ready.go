@@ -36,6 +36,7 @@ func (j *job) startEarly(ctx context.Context) error {
 	go func() {
 		defer close(e.done)
 		e.box, e.err = j.pool.Runner.Start(ctx, j.room(e.platform))
+		j.pace.done(&j.pace.container)
 	}()
 	return nil
 }

@@ -2,6 +2,7 @@ package workers
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 
 	"github.com/modfarm/modfarm/module"
@@ -18,8 +19,8 @@ type Runner interface {
 	// Start starts an idle container and returns when it can run commands. The error wraps
 	// module.ErrUnavailable when the machine is at fault and another attempt may succeed.
 	Start(ctx context.Context, room Room) (Container, error)
-	// Reap removes what earlier processes of the same worker left behind.
-	Reap(ctx context.Context) error
+	// Reap removes what earlier processes of the same worker left behind, but for what is held.
+	Reap(ctx context.Context, held ...Held) error
 	// RemoveFolder removes a folder on the worker's disk, also where a container's root owns what is in it.
 	RemoveFolder(ctx context.Context, dir string) error
 	// OpenFolder makes everything in a folder on the worker's disk readable to this process, also where a
@@ -39,6 +40,32 @@ type Container interface {
 	Kill(ctx context.Context) error
 	// Close kills and removes the container. It works after ctx of Start ended, and twice.
 	Close(ctx context.Context) error
+}
+
+// Held is what a Keeper needs to take up a container, and the command that runs in it. It is JSON.
+type Held = json.RawMessage
+
+// Keeper is what a Runner may be whose containers go on without this process, for some time.
+type Keeper interface {
+	// TakeUp gives a container again that an earlier process of the same worker has left. The error says why that
+	// cannot be; then it is to be dropped.
+	TakeUp(ctx context.Context, room Room, h Held) (KeptContainer, error)
+	// Drop removes a container that is not taken up. One that is gone is fine.
+	Drop(ctx context.Context, h Held) error
+}
+
+// KeptContainer is a container that was taken up.
+type KeptContainer interface {
+	Container
+	// Resume is Run for the command that it was held by: that may run still, or have ended meanwhile. Of what c asks
+	// for only the Output counts, which goes on behind the first bytes that the command wrote, from in number.
+	Resume(ctx context.Context, from int64, c Command) (Exit, error)
+}
+
+// Settler is an Output that does not hold for good what it took at once.
+type Settler interface {
+	// Settled is how many bytes of the command's output need not come again should this process end now.
+	Settled() int64
 }
 
 // Shell is what a Container may be for people who look into it.
@@ -83,6 +110,9 @@ type Command struct {
 	Network module.NetworkPolicy
 	// Output gets standard output and standard error as they come; never concurrently.
 	Output io.Writer
+	// Held is called just before the command begins, with what another process needs to take it up; nil when it has to
+	// end with this one.
+	Held func(Held)
 }
 
 // Exit is how a command ended.

@@ -10,9 +10,11 @@ import (
 	"github.com/modfarm/modfarm/module"
 )
 
-// The pace of a log: readers see a line after flushAfter at most, and a busy build sends pieces of flushAt bytes
-// and more. A piece is never larger than maxPiece.
+// The pace of a log: what follows a silence is sent once it was gathered for a moment, in which a line becomes whole.
+// From then on there is a piece every flushAfter, or sooner one of flushAt bytes and more when a build is busy. A piece
+// is never larger than maxPiece.
 const (
+	gatherFor  = 2 * time.Millisecond
 	flushAfter = 100 * time.Millisecond
 	flushAt    = 32 << 10
 	maxPiece   = 256 << 10
@@ -24,42 +26,46 @@ type shipper struct {
 	lease client.LeaseRef
 	spool *spool
 	base  int64 // the offset in the job's log at which the spool begins
+	from  int64 // what the farm has of the spool already
 	wait  backoff
 	log   *slog.Logger
 }
 
 // run returns when the closed spool was sent in full, when the lease is lost, or when ctx ends.
 func (s *shipper) run(ctx context.Context) error {
-	var sent int64
+	sent := s.from
+	var due time.Time // when the next piece is
+	stuck := false    // what is there cannot be sent before more comes: it ends within a character
 	for {
-		size, closed := s.spool.written()
-		if sent == size && closed {
+		if size, closed := s.spool.written(); sent >= size && closed {
 			return nil
 		}
-		if sent < size {
-			next, err := s.send(ctx, sent)
-			if err != nil {
-				return err
-			}
-			if next > sent {
-				sent = next
-				continue
-			}
-		}
-		if err := s.pause(ctx, sent); err != nil {
+		if err := s.pause(ctx, sent, due, stuck); err != nil {
 			return err
 		}
+		due = time.Now().Add(flushAfter)
+		next, err := s.send(ctx, sent)
+		if err != nil {
+			return err
+		}
+		stuck, sent = next == sent, next
 	}
 }
 
-// pause waits for news, then for the flush time, unless there is enough to send at once.
-func (s *shipper) pause(ctx context.Context, sent int64) error {
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-s.spool.grown:
+// pause waits until there is something to send and the next piece is due, unless there is enough to send it at once.
+func (s *shipper) pause(ctx context.Context, sent int64, due time.Time, stuck bool) error {
+	for {
+		if size, closed := s.spool.written(); closed || size > sent && !stuck {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-s.spool.grown: // also of what was sent already
+			stuck = false
+		}
 	}
-	timer := time.NewTimer(flushAfter)
+	timer := time.NewTimer(max(gatherFor, time.Until(due)))
 	defer timer.Stop()
 	for {
 		if size, closed := s.spool.written(); closed || size-sent >= flushAt {

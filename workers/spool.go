@@ -22,6 +22,8 @@ type spool struct {
 	mu     sync.Mutex
 	file   *os.File
 	size   int64
+	hidden bool   // what is written is not shown yet
+	shown  int64  // size as readers know it
 	steps  []mark // ascending
 	full   bool
 	closed bool
@@ -39,6 +41,46 @@ func newSpool(path string, limit int64) (*spool, error) {
 		return nil, fmt.Errorf("open the spool of a log: %w", err)
 	}
 	return &spool{limit: limit, grown: make(chan struct{}, 1), file: file}, nil
+}
+
+// openSpool goes on with a spool where a note says, with room for so much more.
+func openSpool(path string, note logNote, more int64) (*spool, error) {
+	file, err := os.OpenFile(path, os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the spool of a log: %w", err)
+	}
+	s := &spool{limit: note.Size + more, grown: make(chan struct{}, 1), file: file, size: note.Size, shown: note.Size}
+	for _, step := range note.Steps {
+		s.steps = append(s.steps, mark{step.Offset, step.Step})
+	}
+	return s, nil
+}
+
+// hide keeps what is written from now on from readers, until show.
+func (s *spool) hide() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hidden = true
+}
+
+// show lets readers see what is before an offset.
+func (s *spool) show(before int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.shown < before {
+		s.shown = before
+		s.news()
+	}
+}
+
+// at is the size, and where steps begin.
+func (s *spool) at() (size int64, steps []noteStep) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range s.steps {
+		steps = append(steps, noteStep{m.offset, m.step})
+	}
+	return s.size, steps
 }
 
 // begin starts a step.
@@ -71,7 +113,10 @@ func (s *spool) Write(p []byte) (int, error) {
 	}
 	n, err := s.file.WriteAt(data, s.size)
 	s.size += int64(n)
-	s.news()
+	if !s.hidden {
+		s.shown = s.size
+		s.news()
+	}
 	if err != nil {
 		return 0, fmt.Errorf("write the spool of a log: %w", err)
 	}
@@ -90,7 +135,7 @@ func (s *spool) news() {
 func (s *spool) read(offset int64, n int) (data []byte, step string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	end := min(s.size, offset+int64(n))
+	end := min(s.shown, offset+int64(n))
 	i := sort.Search(len(s.steps), func(i int) bool { return s.steps[i].offset > offset })
 	if i < len(s.steps) {
 		end = min(end, s.steps[i].offset)
@@ -105,7 +150,7 @@ func (s *spool) read(offset int64, n int) (data []byte, step string, err error) 
 	if _, err := s.file.ReadAt(data, offset); err != nil && !errors.Is(err, io.EOF) {
 		return nil, step, fmt.Errorf("read the spool of a log: %w", err)
 	}
-	last := i < len(s.steps) && end == s.steps[i].offset || s.closed && end == s.size
+	last := i < len(s.steps) && end == s.steps[i].offset || s.closed && end == s.shown
 	if !last {
 		data = wholeRunes(data)
 	}
@@ -127,11 +172,24 @@ func wholeRunes(data []byte) []byte {
 	return data
 }
 
-// written is the size of the log so far, and whether it is complete.
+// tail reads what is behind an offset, at most the last n bytes of it. What cannot be read is missed by nobody.
+func (s *spool) tail(from int64, n int) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	from = max(from, s.size-int64(n))
+	if from >= s.size {
+		return nil
+	}
+	data := make([]byte, s.size-from)
+	read, _ := s.file.ReadAt(data, from)
+	return data[:read]
+}
+
+// written is the size of the log so far, as readers know it, and whether it is complete.
 func (s *spool) written() (size int64, closed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.size, s.closed
+	return s.shown, s.closed
 }
 
 // close ends writing; reading goes on.

@@ -3,10 +3,12 @@ package workers
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/modfarm/modfarm/module"
 )
@@ -64,24 +66,35 @@ func variables(environ []string) map[string]string {
 	return m
 }
 
-// runStep runs one script and explains its end.
-func (j *job) runStep(ctx context.Context, box Container, s step, p plan, c checkout) error {
-	j.step(s.name)
+// runStep runs one script, or goes on with it in a container that was taken up, and explains its end.
+func (j *job) runStep(ctx context.Context, box Container, taken KeptContainer, s step, p plan, c checkout) error {
+	until := time.Now().Add(s.timeout.time)
+	if taken == nil {
+		j.step(s.name)
+	} else {
+		j.beat.tell(s.name, module.StrategyAuto)
+		until = j.kept.Running.Until
+	}
 	ctx, cancel := j.within(ctx, c.settings)
 	defer cancel()
-	ctx, done := context.WithTimeoutCause(ctx, s.timeout.time, failed(
+	ctx, done := context.WithDeadlineCause(ctx, until, failed(
 		"%s took longer than %s and was stopped; %s", s.key, s.timeout.time, s.timeout.cure))
 	defer done()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	j.log.whenFull(func(e *Exceeded) { stop(stopped(s, e)) })
-	command := Command{Script: j.runnable(s.script, c), Dir: c.inside, Env: s.env, Network: s.network, Output: j.log}
-	exit, err := box.Run(ctx, command)
-	if e, ok := errors.AsType[*Exceeded](err); ok {
+	j.log.whenFull(func(e *Exceeded) { stop(e) })
+	script := s.script
+	if taken == nil {
+		script = j.runnable(s.script, c)
+	}
+	command := Command{Script: script, Dir: c.inside, Env: s.env, Network: s.network, Output: j.log}
+	exit, err := j.runScript(ctx, box, taken, command, runningStep{Key: s.key, Until: until})
+	end := causeOf(ctx, cmp.Or(err, context.Cause(ctx))) // a script may end by itself while it is being stopped
+	if e, ok := errors.AsType[*Exceeded](errors.Join(err, end)); ok {
 		return stopped(s, e)
 	}
-	if err != nil || ctx.Err() != nil { // a script may end by itself while it is being stopped
-		return causeOf(ctx, cmp.Or(err, context.Cause(ctx)))
+	if end != nil {
+		return end
 	}
 	if exit.Code == 0 {
 		return nil
@@ -96,6 +109,25 @@ func (j *job) runStep(ctx context.Context, box Container, s step, p plan, c chec
 		j.pool.Failed(ctx, box, command)
 	}
 	return j.explain(s, exit, output, c)
+}
+
+// runScript runs a script so that the next process of this worker can take it up, or takes it up.
+func (j *job) runScript(ctx context.Context, box Container, taken KeptContainer, c Command, r runningStep) (Exit, error) {
+	if taken != nil {
+		return taken.Resume(ctx, j.note.Raw, c)
+	}
+	r.Stream = rand.Text()
+	if err := j.log.follow(r.Stream); err != nil {
+		return Exit{}, err
+	}
+	c.Held = func(h Held) {
+		if h == nil {
+			return
+		}
+		r.Held = h
+		j.save(func(s *saved) { s.Running = &r })
+	}
+	return box.Run(ctx, c)
 }
 
 // explain says in one sentence why a script failed, and what to do.

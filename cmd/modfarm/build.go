@@ -31,7 +31,9 @@ type startFlags struct {
 	token                  tokenFlags
 	source                 sourceFlags
 	platforms              []string
+	publish                string
 	wait, json, noCache    bool
+	failFast               bool
 }
 
 func (f *startFlags) add(flags *pflag.FlagSet) {
@@ -44,6 +46,8 @@ func (f *startFlags) add(flags *pflag.FlagSet) {
 	f.token.add(flags)
 	flags.StringSliceVar(&f.platforms, "platforms", nil, "platforms to build (default build.arch of meta.json)")
 	flags.BoolVar(&f.noCache, "no-cache", false, "build without what earlier builds kept, and keep nothing for later ones")
+	flags.StringVar(&f.publish, "publish", "", "each publishes platforms as they finish, all of them together or none (default what modfarm.yaml says)")
+	flags.BoolVar(&f.failFast, "fail-fast", false, "cancel the other platforms when one fails")
 	f.source.add(flags)
 	flags.BoolVar(&f.wait, "wait", false, "stay until the build has ended, showing its log")
 	flags.BoolVar(&f.json, "json", false, "print the build as JSON, with --wait at its end, instead of its id")
@@ -57,6 +61,7 @@ func (f *startFlags) request(lookup lookupFunc) (client.BuildRequest, error) {
 	}
 	r := client.BuildRequest{
 		Module: manifest.ID, Repo: manifest.URL, Ref: f.ref, Workdir: f.workdir, NoCache: f.noCache,
+		Publish: module.Publish(f.publish), FailFast: f.failFast,
 		Distro: cmp.Or(f.distro, manifest.Build.Distro), Platforms: manifest.Build.Arch,
 	}
 	var faults []error
@@ -66,6 +71,9 @@ func (f *startFlags) request(lookup lookupFunc) (client.BuildRequest, error) {
 	if f.version != "" {
 		r.Version, err = module.ParseTag(f.version)
 		faults = append(faults, err)
+	}
+	if f.publish != "" && r.Publish != module.PublishEach && r.Publish != module.PublishAll {
+		faults = append(faults, fmt.Errorf("--publish: %q: write each or all", f.publish))
 	}
 	r.Token, err = f.token.value(lookup)
 	faults = append(faults, err)

@@ -26,7 +26,8 @@ func newBuildLogs(lookup lookupFunc) *cobra.Command {
 		Short: "Show a build's log; follow it to its end with --wait",
 		Long: `Write a build's log to standard output, one platform after the other: what there
 is of it now, or with --wait all of it as it is written. With --wait each change of
-state and a verdict for each platform go to standard error.
+state and a verdict for each platform go to standard error, and a line for every two
+minutes in which the log says nothing.
 
 Exit status 3: the build itself failed (with --wait).`,
 		Example: `  modfarm module build logs 5f6d2f0e-7c1d-4f6e-9a37-0d2c6a2b9f11 --wait

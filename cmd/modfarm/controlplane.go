@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -19,6 +20,7 @@ import (
 	"github.com/modfarm/modfarm/farm/account"
 	"github.com/modfarm/modfarm/farm/api"
 	"github.com/modfarm/modfarm/farm/github"
+	"github.com/modfarm/modfarm/farm/oidc"
 	"github.com/modfarm/modfarm/farm/registry"
 	"github.com/modfarm/modfarm/farm/store"
 )
@@ -30,6 +32,7 @@ type controlConfig struct {
 	blobs        string // empty: a folder in data
 	listen       string
 	publicURL    string
+	oidcIssuers  []string
 	tlsCert      string // empty: no TLS
 	tlsKey       string
 	bytes        byteFlags
@@ -102,14 +105,34 @@ func (c *controlPlane) open(ctx context.Context) (err error) {
 	c.github = &github.GitHub{
 		Store: c.store, Builds: c.farm, Organizations: organizations{c.accounts}, Modules: modules{releases},
 		Sealer: cfg.farmKey.Sealer("github-app"), PublicURL: c.publicURL, LogKey: cfg.farmKey.SubKey("github-links"), Log: cfg.log,
+		Lead: c.store.Lead,
 	}
 	c.farm.Tokens = c.github
+	workflows, err := newWorkflows(c.publicURL, cfg.oidcIssuers)
+	if err != nil {
+		return err
+	}
 	c.handler = api.New(api.Config{
-		GitHub: c.github,
-		Farm:   c.farm, Registry: releases, Accounts: c.accounts, Links: &farm.Links{Store: c.store}, WorkerToken: cfg.workerToken,
+		GitHub: c.github, Workflows: workflows,
+		Farm: c.farm, Registry: releases, Accounts: c.accounts, Links: &farm.Links{Store: c.store}, WorkerToken: cfg.workerToken,
 		PublicURL: c.publicURL, Log: cfg.log, Version: version(),
 	})
 	return nil
+}
+
+// newWorkflows checks the identities of workflow runs; nil when "none" is to be trusted.
+func newWorkflows(publicURL string, issuers []string) (*oidc.Verifier, error) {
+	if slices.Contains(issuers, "none") {
+		if len(issuers) > 1 {
+			return nil, usageError{errors.New("--oidc-issuer none stands alone: leave the others out, or none")}
+		}
+		return nil, nil // nobody is trusted
+	}
+	v, err := oidc.New(publicURL, issuers)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--oidc-issuer: %w", err)}
+	}
+	return v, nil
 }
 
 // collectAt is how much the heap may grow before it is collected, in percent. The control plane keeps little and answers
@@ -132,12 +155,19 @@ func (c *controlPlane) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// shutdownGrace is how long open requests may take to end: a follower of a log
-// may stay for ever and is cut.
-const shutdownGrace = 3 * time.Second
+const (
+	// shutdownGrace is how long open requests may take to end: uploads, downloads and calls. It is less than the ten
+	// seconds after which `docker stop` kills. Followers of logs are sent away at once.
+	shutdownGrace = 8 * time.Second
+	// lastWords is how long the rest has to hear that it should try again.
+	lastWords = time.Second
+)
 
 func (c *controlPlane) serve(ctx context.Context) error {
 	server := api.NewServer(c.handler, c.cfg.log)
+	serving, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	server.BaseContext = func(net.Listener) context.Context { return serving }
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(c.listener) }()
 	select {
@@ -145,12 +175,16 @@ func (c *controlPlane) serve(ctx context.Context) error {
 		return fmt.Errorf("serve %s: %w", c.listener.Addr(), err)
 	case <-ctx.Done():
 	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
-	defer cancel()
-	if err := server.Shutdown(grace); err != nil {
-		return server.Close()
+	for _, patience := range []time.Duration{shutdownGrace, lastWords} {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+		err := server.Shutdown(grace)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		cut()
 	}
-	return nil
+	return server.Close()
 }
 
 // Close releases what openControlPlane opened.

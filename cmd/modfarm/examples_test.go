@@ -22,7 +22,8 @@ import (
 // e2e that run them.
 func endToEnd() map[string][]string {
 	return map[string][]string{
-		"modfarm action":                 {"badmanifest_test.go"},
+		"modfarm action":                 {"badmanifest_test.go", "action_test.go"},
+		"modfarm action upload":          {"action_test.go"},
 		"modfarm images make":            {"road/prepare.go"},
 		"modfarm module build local":     {"reproduce_test.go"},
 		"modfarm module build start":     {"generate_test.go"},

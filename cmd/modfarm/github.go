@@ -151,7 +151,7 @@ func printGitHub(w io.Writer, s client.GitHubStatus) error {
 		if !r.SweptAt.IsZero() {
 			compared = r.SweptAt.Format(time.DateTime) + " UTC"
 		}
-		fmt.Fprintf(w, "Repository    %s, tags compared %s\n", r.Name, compared)
+		fmt.Fprintf(w, "Repository    %s builds %s, tags compared %s\n", r.Name, cmp.Or(strings.Join(r.Modules, ", "), "no module yet"), compared)
 	}
 	return nil
 }
@@ -227,7 +227,11 @@ func printTags(w io.Writer, tags []client.GitHubTag) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "REPOSITORY\tTAG\tSTATE\tCHANGED\tWHY")
 	for _, t := range tags {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", t.Repository, oneLine(t.Tag), t.State, t.ChangedAt.Format(time.DateTime), cmp.Or(oneLine(t.Reason), "-"))
+		state := t.State
+		if t.Moved {
+			state += ", moved"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", t.Repository, oneLine(t.Tag), state, t.ChangedAt.Format(time.DateTime), cmp.Or(oneLine(t.Reason), "-"))
 	}
 	return table.Flush()
 }
@@ -239,7 +243,8 @@ func newGitHubSync(lookup lookupFunc) *cobra.Command {
 		Use:   "sync [OWNER/NAME]",
 		Short: "Compare all tags with the ledger now, or have one tag built",
 		Long: `Compare the tags of all repositories with the ledger now; the farm does it by
-itself every ten minutes. With --tag and a repository, have that tag built: also
+itself every ten minutes. Owners of the farm's first organization also have messages
+of GitHub sent again that did not arrive. With --tag and a repository, have that tag built: also
 one that is older than the App, or was refused or failed.`,
 		Example: "  modfarm github sync\n  modfarm github sync --tag v1.2.3 acme/widget",
 		Args:    maximumArgs(1),
@@ -254,11 +259,15 @@ one that is older than the App, or was refused or failed.`,
 			if tag != "" {
 				return c.BuildGitHubTag(cmd.Context(), args[0], tag)
 			}
-			repositories, tags, err := c.SyncGitHub(cmd.Context())
+			swept, err := c.SyncGitHub(cmd.Context())
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d repositories compared, %d tags to look at\n", repositories, tags)
+			text := fmt.Sprintf("%d repositories compared, %d tags to look at", swept.Repositories, swept.Tags)
+			if swept.Redelivered > 0 {
+				text += fmt.Sprintf(", %d messages asked for again", swept.Redelivered)
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), text)
 			return err
 		},
 	}

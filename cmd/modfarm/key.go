@@ -138,9 +138,17 @@ func printKeys(w io.Writer, keys []client.APIKey) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ID\tNAME\tROLE\tMODULE\tEXPIRES\tLAST USED")
 	for _, k := range keys {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, oneLine(k.Name), k.Role, cmp.Or(k.Module, "all"), day(k.ExpiresAt), day(k.UsedAt))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, oneLine(k.Name), k.Role, scopeOf(k), day(k.ExpiresAt), day(k.UsedAt))
 	}
 	return table.Flush()
+}
+
+// scopeOf is what a key is for; that of a workflow run is marked.
+func scopeOf(k client.APIKey) string {
+	if w := k.Workflow; w != nil {
+		return oneLine(strings.Join(w.Modules, ", ") + " (workflow run " + cmp.Or(w.RunID, "?") + ")")
+	}
+	return cmp.Or(k.Module, "all")
 }
 
 // day is a time to the minute, in UTC; - is never.

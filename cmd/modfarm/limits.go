@@ -20,7 +20,11 @@ type limitFlags struct {
 	cpus                   float64
 	pids, openFiles        int
 	timeouts               module.Timeouts
+	grace                  time.Duration
 }
+
+// mostGrace keeps a build that was cancelled from holding its place for long.
+const mostGrace = time.Minute
 
 func (f *limitFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.memory, "memory", "", "memory of one build with its /dev/shm, as 4g (default three quarters of the machine's, shared by --slots)")
@@ -35,6 +39,7 @@ func (f *limitFlags) add(flags *pflag.FlagSet) {
 	flags.DurationVar(&f.timeouts.Setup, "timeout-setup", d.Setup, "longest time of the setup step; timeouts in modfarm.yaml can only shorten it")
 	flags.DurationVar(&f.timeouts.Build, "timeout-build", d.Build, "longest time of the build step; timeouts in modfarm.yaml can only shorten it")
 	flags.DurationVar(&f.timeouts.Total, "timeout-total", d.Total, "longest time of all steps and the inspection; timeouts in modfarm.yaml can only shorten it")
+	flags.DurationVar(&f.grace, "stop-grace", docker.DefaultGrace, "how long scripts that are to end, such as those of a cancelled build, have from SIGTERM to SIGKILL")
 }
 
 // logLimits are what a log may hold, in bytes.
@@ -83,5 +88,9 @@ func (f *limitFlags) parse() (limits docker.Limits, logs logLimits, err error) {
 	long("timeout-setup", f.timeouts.Setup)
 	long("timeout-build", f.timeouts.Build)
 	long("timeout-total", f.timeouts.Total)
+	if f.grace < 0 || f.grace > mostGrace {
+		faults = append(faults, fmt.Errorf("--stop-grace %s: 0s to %s", f.grace, mostGrace))
+	}
+	limits.Grace = f.grace
 	return limits, logs, errors.Join(faults...)
 }

@@ -34,8 +34,9 @@ func (f *loginFlags) add(cmd *cobra.Command) {
 const loginText = `Check an API key and keep it, with the farm's address, as a login of this machine:
 under --profile, or as "default". The login becomes the current one.
 
-The key is asked for without an echo. Where standard input is no terminal it is
-read from there: the key alone, or the lines MODFARM_URL=…, MODFARM_KEY_ID=… and
+On a terminal what is not given is asked for: the farm's address, the id of the key,
+and the key, without an echo. Where standard input is no terminal the key is read
+from there: the key alone, or the lines MODFARM_URL=…, MODFARM_KEY_ID=… and
 MODFARM_KEY=…, as in the file api-key.env of a farm's first start. MODFARM_KEY in
 the environment is taken, too.`
 
@@ -173,14 +174,22 @@ func (c *connection) ask(ctx context.Context, in *os.File, out io.Writer) error 
 	return nil
 }
 
+// questions asks one after the other. A line of api-key.env is an answer, too.
 func (c *connection) questions(in *os.File, out io.Writer) error {
-	if c.keyID == "" {
-		fmt.Fprint(out, "Key id: ")
-		line, err := bufio.NewReader(in).ReadString('\n')
+	lines := bufio.NewReader(in) // a terminal gives one line at a time, so that none is kept from ReadPassword
+	for _, q := range []struct {
+		into                    *string
+		question, shown, offers string
+	}{{&c.url, "Farm", " [" + defaultURL + "]", defaultURL}, {&c.keyID, "Key id", "", ""}} {
+		if *q.into != "" {
+			continue
+		}
+		fmt.Fprint(out, q.question+q.shown+": ")
+		line, err := lines.ReadString('\n')
 		if err != nil {
 			return err
 		}
-		c.keyID = strings.TrimSpace(line)
+		*q.into = cmp.Or(answered(line), q.offers)
 	}
 	if c.key == "" {
 		fmt.Fprint(out, "Key (not shown): ")
@@ -189,9 +198,18 @@ func (c *connection) questions(in *os.File, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		c.key = strings.TrimSpace(string(key))
+		c.key = answered(string(key))
 	}
 	return nil
+}
+
+// answered is what a line says, with or without the name of a variable before it.
+func answered(line string) string {
+	line = strings.TrimSpace(line)
+	if name, value, found := strings.Cut(line, "="); found && strings.HasPrefix(name, "MODFARM_") {
+		return strings.Trim(value, `"'`)
+	}
+	return line
 }
 
 func newLogout(lookup lookupFunc) *cobra.Command {

@@ -22,7 +22,7 @@ MODFARM_KEY_ID and MODFARM_KEY win over it, which suits pipelines.`,
 	}
 	cmd.AddCommand(newModuleGenerate(lookup), newModuleCreate(lookup), newModuleUpdate(lookup), newModuleList(lookup), newModuleVersions(lookup),
 		newModuleResolve(lookup), newModuleUpdateModels(), newModuleValidate(lookup), newModuleUpload(lookup), newModuleDownload(lookup), newModuleInfo(lookup), newModuleSearch(lookup), newModuleDeprecate(lookup),
-		newModuleUndeprecate(lookup), newModuleDelete(lookup), newBuild(lookup))
+		newModuleUndeprecate(lookup), newModuleDelete(lookup), newModuleLink(lookup), newModuleUnlink(lookup), newModuleLinks(lookup), newBuild(lookup))
 	return cmd
 }
 

@@ -65,7 +65,8 @@ func newModuleVersions(lookup lookupFunc) *cobra.Command {
 		Short: "List a module's published versions, highest first, with their platforms",
 		Long: `List the published versions of MODULE, or of the module of meta.json, highest first;
 with @VERSION only that one. --latest prints the one that who names no version gets: the highest that is neither
-a pre-release nor deprecated.`,
+a pre-release nor deprecated. A platform that has no upload of it is told on standard
+error, with the version that its machines get.`,
 		Example: `  modfarm module versions acme:widget
   modfarm module versions --latest`,
 		Args: maximumArgs(1),
@@ -98,6 +99,7 @@ a pre-release nor deprecated.`,
 			case latest && len(versions) == 0:
 				return fmt.Errorf("%w: %s has no version that is not deprecated", module.ErrNotFound, id)
 			case latest:
+				tellBehind(safeOutput(cmd.ErrOrStderr()), info)
 				_, err = fmt.Fprintln(out, versions[0].Version)
 				return err
 			}
@@ -110,6 +112,28 @@ a pre-release nor deprecated.`,
 	cmd.Flags().BoolVar(&latest, "latest", false, "only the latest version")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// tellBehind says which platforms are without the latest version: what their machines get instead.
+func tellBehind(w io.Writer, info client.ModuleInfo) {
+	told := map[module.Platform]bool{}
+	for _, v := range slices.Backward(info.Versions) {
+		for _, p := range v.Platforms {
+			if told[p] || p.IsWildcard() {
+				continue
+			}
+			told[p] = true
+			switch latest := info.LatestFor(p); {
+			case latest == info.Latest():
+			case latest.IsZero():
+				fmt.Fprintf(w, "%s has it not, and no other that is not deprecated\n", p)
+			case latest.IsPrerelease():
+				fmt.Fprintf(w, "%s has it not, and pre-releases only: its machines get one when they ask for it\n", p)
+			default:
+				fmt.Fprintf(w, "%s has it not: its machines get %s\n", p, latest)
+			}
+		}
+	}
 }
 
 // moduleOf is the module that is named, perhaps with a version, or that of meta.json.

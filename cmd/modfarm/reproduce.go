@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,8 +26,8 @@ func newBuildReproduce(lookup lookupFunc) *cobra.Command {
 commit, the same builder image by its digest, the same strategy and variables, without
 caches. When a script fails and there is a terminal, a shell opens where it ran.
 
-Nothing is published. --output keeps the archive. A build of uploaded source cannot be
-run again, because the farm does not keep the source.`,
+Nothing is published. --output keeps the archive. Uploaded source comes from the farm,
+which keeps it for a while after the build.`,
 		Example: "  modfarm module build reproduce 5f6d2f0e-7c1d-4f6e-9a37-0d2c6a2b9f11 linux/arm64",
 		Args:    exactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -56,6 +57,7 @@ run again, because the farm does not keep the source.`,
 			if err != nil {
 				return err
 			}
+			s.farm.source = func(ctx context.Context, w io.Writer) error { return c.BuildSource(ctx, build, w) }
 			s.pool.Fetcher = &source.Git{Policy: source.Policy{AllowPrivate: allowPrivate}}
 			a := &client.Assignment{Job: job, Build: build, Strategies: []module.Strategy{job.Strategy}}
 			a.Token, _ = lookup(tokenName)
@@ -78,10 +80,6 @@ func jobOf(build client.Build, p module.Platform) (client.Job, error) {
 			if !job.Terminal {
 				return job, hinted(fmt.Errorf("%w: %s of build %s is still %s, and only what has ended is reproduced", module.ErrConflict, p, build.ID, job.State),
 					"wait for its end with 'modfarm module build watch %s', or come back later", build.ID)
-			}
-			if build.Uploaded() {
-				return job, hinted(fmt.Errorf("%w: build %s was made from uploaded source, which the farm does not keep", module.ErrConflict, build.ID),
-					"build that folder with 'modfarm module build local --in-container'")
 			}
 			if job.Strategy == module.StrategyAuto || build.Commit == "" {
 				return job, fmt.Errorf("%w: %s of build %s was never begun (%s), so there is nothing to reproduce", module.ErrConflict, p, build.ID, job.Reason)

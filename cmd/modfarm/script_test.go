@@ -37,6 +37,7 @@ func TestScripts(t *testing.T) {
 			"exitcode": wantExit,
 			"farm":     func(ts *testscript.TestScript, _ bool, _ []string) { startFarm(t, ts) },
 			"push":     func(ts *testscript.TestScript, _ bool, args []string) { push(ts, args) },
+			"collect":  func(ts *testscript.TestScript, _ bool, _ []string) { collect(t, ts) },
 			"worker":   func(ts *testscript.TestScript, _ bool, args []string) { work(t, ts, args) },
 			"publish":  func(ts *testscript.TestScript, _ bool, args []string) { publish(t, ts, args) },
 			"fetch":    func(ts *testscript.TestScript, _ bool, args []string) { fetch(t, ts, args) },

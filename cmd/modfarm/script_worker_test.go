@@ -3,11 +3,13 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/modfarm/modfarm/client"
 	"github.com/modfarm/modfarm/farm/api/apitest"
+	"github.com/modfarm/modfarm/farm/registry"
 	"github.com/modfarm/modfarm/module"
 )
 
@@ -30,6 +32,16 @@ func push(ts *testscript.TestScript, args []string) {
 	}
 	f := ts.Value(farmOf{}).(*farmOf) //nolint:forcetypeassert // set up with the script
 	f.Source.Push(repo, args[0], strings.Repeat("1", 40), metaJSON)
+}
+
+// collect removes what no release needs, as a farm does a week from now.
+func collect(t *testing.T, ts *testscript.TestScript) {
+	t.Helper()
+	f := ts.Value(farmOf{}).(*farmOf) //nolint:forcetypeassert // set up with the script
+	ahead := func() time.Time { return time.Now().Add(7 * 24 * time.Hour) }
+	later := &registry.Registry{Store: f.Registry.Store, Blobs: f.Registry.Blobs, Now: ahead}
+	_, err := later.Collect(t.Context())
+	ts.Check(err)
 }
 
 // work lets a worker take, go on with and end the job of a platform: worker claims linux/amd64, worker logs linux/amd64

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/modfarm/modfarm/farm/account"
+	"github.com/modfarm/modfarm/farm/oidc"
 	"github.com/modfarm/modfarm/farm/redis"
 )
 
@@ -22,6 +23,7 @@ type controlFlags struct {
 	data, database, blobs    string
 	redis                    string
 	listen, publicURL        string
+	oidcIssuers              []string
 	tlsCert, tlsKey          string
 	org, namespace           string
 	workerTokenFile          string
@@ -37,6 +39,7 @@ func (f *controlFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.redis, "redis", "", "redis://… that wakes the workers (default an embedded one)")
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:8080", "address of the one port: RPC, downloads, workers")
 	flags.StringVar(&f.publicURL, "public-url", "", "how the world names this farm, as https://farm.example.com (default the address it listens on)")
+	flags.StringSliceVar(&f.oidcIssuers, "oidc-issuer", []string{oidc.GitHub}, "whose workflow runs are given keys for their identity; https://HOST/_services/token for a GitHub Enterprise Server, or none")
 	flags.StringVar(&f.tlsCert, "tls-cert", "", "certificate with its chain (PEM): the port serves TLS, too; renewed files are noticed")
 	flags.StringVar(&f.tlsKey, "tls-key", "", "key of --tls-cert (PEM)")
 	flags.StringVar(&f.org, "org", "default", "name of the organization that the first start makes")
@@ -106,7 +109,7 @@ func (f *controlFlags) openLocked(ctx context.Context, lookup lookupFunc, log *s
 		return nil, err
 	}
 	return openControlPlane(ctx, controlConfig{
-		data: f.data, database: f.database, blobs: f.blobs, listen: f.listen, publicURL: f.publicURL,
+		data: f.data, database: f.database, blobs: f.blobs, listen: f.listen, publicURL: f.publicURL, oidcIssuers: f.oidcIssuers,
 		tlsCert: f.tlsCert, tlsKey: f.tlsKey, bytes: f.bytes, allowPrivate: f.allowPrivateRepositories, workerToken: secrets.workerToken, farmKey: secrets.farmKey, log: log,
 	}, bell)
 }

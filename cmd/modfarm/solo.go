@@ -51,6 +51,7 @@ type solo struct {
 	runner *docker.Runner
 	farm   *soloFarm
 	work   string
+	lock   io.Closer // of the work folder
 }
 
 // soloPrefix begins the names of the workers of local builds.
@@ -79,19 +80,19 @@ func (f *soloFlags) prepare(ctx context.Context, lookup lookupFunc, image string
 		return nil, err
 	}
 	s := &solo{farm: &soloFarm{out: out, output: f.output, ended: make(chan struct{})}}
-	if s.work, err = os.MkdirTemp("", "modfarm-build-"); err != nil {
-		return nil, fmt.Errorf("make a work folder: %w", err)
-	}
-	if err := docker.Sweep(ctx, engine, soloPrefix); err != nil {
+	if err := errors.Join(sweepSolos(ctx, engine), docker.Sweep(ctx, engine, soloPrefix)); err != nil {
 		fmt.Fprintln(progress, "what earlier local builds left could not be removed:", err)
 	}
 	name := soloPrefix + uuid.NewString()[:8]
+	if s.work, s.lock, err = newSoloFolder(name); err != nil {
+		return nil, err
+	}
 	s.runner, err = docker.New(ctx, docker.Options{
 		Engine: engine, Name: name, WorkDir: s.work, Images: exactImages{builders{maker, ctx, new(sync.Map)}, image}, Limits: limits,
 		Env: docker.BuildEnv{Vars: env, CABundle: ca}, Reach: reach, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(s.work))
+		return nil, errors.Join(err, s.closeFolder())
 	}
 	ability, err := s.runner.Prove(ctx)
 	if err != nil {
@@ -109,8 +110,10 @@ func (f *soloFlags) prepare(ctx context.Context, lookup lookupFunc, image string
 }
 
 func (s *solo) close(ctx context.Context) error {
-	return errors.Join(s.runner.Close(ctx), os.RemoveAll(s.work))
+	return errors.Join(s.runner.Close(ctx), s.closeFolder())
 }
+
+func (s *solo) closeFolder() error { return errors.Join(os.RemoveAll(s.work), s.lock.Close()) }
 
 // strategies are what this machine can do for a platform, the best first, as a farm would say.
 func (s *solo) strategies(p module.Platform) []module.Strategy {
@@ -155,6 +158,7 @@ type soloFarm struct {
 	out        io.Writer
 	output     string
 	assignment *client.Assignment
+	source     func(context.Context, io.Writer) error // of a build of uploaded source
 	ended      chan struct{}
 
 	mu      sync.Mutex
@@ -165,7 +169,10 @@ type soloFarm struct {
 var _ workers.Farm = (*soloFarm)(nil)
 
 // Claim implements workers.Jobs.
-func (f *soloFarm) Claim(context.Context, client.Worker) (*client.Assignment, error) {
+func (f *soloFarm) Claim(_ context.Context, w client.Worker) (*client.Assignment, error) {
+	if w.Draining {
+		return nil, nil //nolint:nilnil // nothing to do is not an error
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	a := f.assignment
@@ -215,9 +222,9 @@ func withoutUpload(text []byte) []byte {
 	return kept
 }
 
-// GetSource implements workers.Leases: a folder that was uploaded for one build is gone after it.
-func (f *soloFarm) GetSource(context.Context, client.LeaseRef, string, io.Writer) error {
-	return fmt.Errorf("%w: this build was made from uploaded source, which is not kept; build that folder with 'modfarm module build local --in-container'", module.ErrNotFound)
+// GetSource implements workers.Leases.
+func (f *soloFarm) GetSource(ctx context.Context, _ client.LeaseRef, _ string, w io.Writer) error {
+	return f.source(ctx, w)
 }
 
 // PutArchive implements workers.Leases.

@@ -22,7 +22,8 @@ archives, an embedded Redis and one worker on the local Docker engine.
 The first start makes an organization and an API key. On a terminal the key is
 shown once; otherwise it is left in api-key.env (mode 0600) in the data folder.
 Ctrl-C lets running builds end within --drain; the others are given back and start
-again with the farm. No container is left behind.`,
+again with the farm. No container is left behind. A second Ctrl-C gives back at once
+what still runs, and a third one ends the process as it is.`,
 		Example: "  modfarm up\n  modfarm up --data ./farm --listen 127.0.0.1:9000 --namespace acme",
 		Args:    exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -51,6 +52,9 @@ again with the farm. No container is left behind.`,
 			if err != nil {
 				return errors.Join(err, c.Close())
 			}
+			hurry, quiet := secondSignal()
+			defer quiet()
+			worker.pool.Hurry = hurry
 			return errors.Join(runTogether(control, stopControl, cmd, c, worker), c.Close())
 		},
 	}
@@ -72,7 +76,7 @@ func runTogether(control context.Context, stopControl func(), cmd *cobra.Command
 		ended <- err
 	}()
 	sayStopping := context.AfterFunc(cmd.Context(), func() { //nolint:contextcheck // the signal is what it waits for
-		fmt.Fprintf(cmd.ErrOrStderr(), "stopping; running builds have %s to end, the rest starts again with the farm (Ctrl-C again ends at once)\n", w.pool.Grace)
+		fmt.Fprintf(cmd.ErrOrStderr(), "stopping; running builds have %s to end, the rest starts again with the farm (Ctrl-C again stops them now)\n", w.pool.Grace)
 	})
 	defer sayStopping()
 	err := w.Run(working) //nolint:contextcheck // the worker ends at the signal, the control plane after it

@@ -6,9 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -100,7 +97,7 @@ func (f *uploadFlags) run(cmd *cobra.Command, lookup lookupFunc) error {
 	if err != nil {
 		return err
 	}
-	file, done, err := openArchive(ctx, f.upload)
+	file, done, err := archive.Open(ctx, "", f.upload)
 	if err != nil {
 		return err
 	}
@@ -207,49 +204,4 @@ func (f *uploadFlags) expect(ctx context.Context, c *client.Client, want wanted)
 	info, err := c.Module(ctx, want.what.Module)
 	e.Entrypoint = info.Entrypoint
 	return e, err
-}
-
-// openArchive opens an archive, or packs what is none into a temporary file, which done removes. The
-// same folder gives the same bytes again, so that an upload of it can be resumed, too.
-func openArchive(ctx context.Context, name string) (file *os.File, done func(), err error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, nil, hinted(fmt.Errorf("%s: %w", name, errors.Unwrap(err)), "name an archive or a folder that is there")
-	}
-	lower := strings.ToLower(name)
-	if !info.IsDir() && (strings.HasSuffix(lower, ".tar.gz") || strings.HasSuffix(lower, ".tgz")) {
-		file, err = os.Open(name)
-		return file, func() { _ = file.Close() }, err
-	}
-	file, err = os.CreateTemp("", "modfarm-upload-*.tar.gz")
-	if err != nil {
-		return nil, nil, fmt.Errorf("make a temporary archive: %w: name another folder with TMPDIR", err)
-	}
-	done = func() { _ = errors.Join(file.Close(), os.Remove(file.Name())) }
-	if err = pack(ctx, file, name, info.IsDir()); err == nil {
-		_, err = file.Seek(0, 0)
-	}
-	if err != nil {
-		done()
-		return nil, nil, fmt.Errorf("pack %s: %w", name, err)
-	}
-	return file, done, nil
-}
-
-// pack packs a folder, or the one file, under the name that it was given by. Where that leads out of
-// the current folder, the archive begins with what is in it.
-func pack(ctx context.Context, file *os.File, name string, folder bool) error {
-	dir, opts := name, archive.PackOptions{}
-	if !folder {
-		dir, opts.Only = filepath.Split(name)
-	}
-	root, err := os.OpenRoot(filepath.Clean(dir))
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	if dir = filepath.Clean(dir); filepath.IsLocal(dir) && dir != "." {
-		opts.Prefix = filepath.ToSlash(dir)
-	}
-	return archive.Pack(ctx, file, root, opts)
 }

@@ -17,6 +17,8 @@ import (
 const (
 	// lookEvery is how often a build is looked at while nothing else tells of it.
 	lookEvery = time.Second
+	// quietFor is longer than most compilers think about one file.
+	quietFor = 2 * time.Minute
 	// awayFor is how long the farm may be away while a build is watched.
 	awayFor = 3 * time.Minute
 )
@@ -32,11 +34,15 @@ type watch struct {
 	log   io.Writer
 	say   io.Writer
 	shown map[string]int64 // by job: how much of its log was written
+	// quiet is how long a log may say nothing before that is said, and how often then.
+	quiet time.Duration
 
 	mu      sync.Mutex
 	said    map[string]string // by job: what was last said of it
 	open    bool              // the log stands within a line
 	pending []string          // what waits for the end of that line
+	heard   time.Time         // when the log that is followed last said something
+	silent  time.Duration     // how long it was said to be silent
 }
 
 // follow watches a build until it has ended or ctx has.
@@ -50,7 +56,9 @@ func follow(ctx context.Context, c *client.Client, id string, only module.Platfo
 }
 
 func newWatch(c *client.Client, id string, only module.Platform, log, say io.Writer) *watch {
-	return &watch{farm: c, id: id, only: only, log: safeOutput(log), say: safeOutput(say), shown: map[string]int64{}, said: map[string]string{}}
+	return &watch{
+		farm: c, id: id, only: only, log: safeOutput(log), say: safeOutput(say), shown: map[string]int64{}, said: map[string]string{}, quiet: quietFor,
+	}
 }
 
 // changes says each change of state until the build has ended, and shows no log.
@@ -112,6 +120,7 @@ func (w *watch) show(ctx context.Context, job client.Job) error {
 	if _, err := fmt.Fprintf(w.log, "==> %s\n", job.Platform); err != nil {
 		return err
 	}
+	w.hear()
 	looking, stop := context.WithCancel(ctx)
 	var others sync.WaitGroup
 	others.Go(func() { w.observe(looking, job.ID) })
@@ -132,8 +141,33 @@ func (w *watch) observe(ctx context.Context, following string) {
 	for pause(ctx, lookEvery) == nil {
 		if build, err := w.look(ctx); err == nil {
 			w.sayChanges(build.Jobs, following)
+			w.saySilence(build.Jobs, following, time.Now())
 		}
 	}
+}
+
+// hear notes that the log which is followed said something.
+func (w *watch) hear() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.heard, w.silent = time.Now(), 0
+}
+
+// saySilence tells a person, who may think that nothing happens, that a job goes on without a word. The log that the
+// farm keeps says nothing of it.
+func (w *watch) saySilence(jobs []client.Job, following string, now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	silent := now.Sub(w.heard).Truncate(w.quiet)
+	i := slices.IndexFunc(jobs, func(j client.Job) bool { return j.ID == following })
+	if silent <= w.silent || i < 0 || jobs[i].State != client.JobRunning {
+		return
+	}
+	w.silent = silent
+	if w.open { // that line may never end
+		fmt.Fprintln(w.say)
+	}
+	fmt.Fprintf(w.say, "%s: %s; no output for %s\n", jobs[i].Platform, standing(jobs[i]), silent)
 }
 
 // look reads the build, and bears with a farm that is restarted meanwhile. The
@@ -243,6 +277,7 @@ func (w *watch) write(data []byte) error {
 	if len(data) == 0 {
 		return nil
 	}
+	w.heard, w.silent = time.Now(), 0
 	if _, err := w.log.Write(data); err != nil {
 		return err
 	}

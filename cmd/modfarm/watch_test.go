@@ -8,9 +8,11 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/modfarm/modfarm/client"
 	"github.com/modfarm/modfarm/farm/api/apitest"
+	"github.com/modfarm/modfarm/module"
 )
 
 func writeFile(t *testing.T, name, text string) string {
@@ -59,6 +61,40 @@ error: the build failed\n$`)
 	p.run("module", "build", "logs", id, "--wait", "--platform", "linux/amd64").want(exitOK, "compiling", "published acme:widget")
 	p.run("module", "build", "logs", id, "--platform", "linux/arm/v7").want(exitFailed, "", "is for linux/amd64, linux/arm64 only")
 	p.run("module", "build", "logs", id, "--platform", "vax").want(exitUsage, "", "--platform: ")
+}
+
+// TestWatchASilentBuild: a reader is told that a job goes on when its log says nothing for long, also within a line, and
+// again after as long. What the farm keeps is what the build said.
+func TestWatchASilentBuild(t *testing.T) {
+	t.Parallel()
+	p := newPerson(t)
+	id := strings.TrimSpace(p.run("module", "build", "start", "--module", p.meta, "--version", "0.1.0", "--platforms", "linux/amd64").want(exitOK, "-", "").out.String())
+	job := p.claim(amd64)
+	at := p.log(job, 0, "compiling…")
+	c, err := client.New(client.Config{URL: p.farm.URL, KeyID: p.farm.KeyID, Key: p.farm.Key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log, said lines
+	w := newWatch(c, id, module.Platform{}, &log, &said)
+	w.quiet = 50 * time.Millisecond
+	ended := make(chan error, 1)
+	go func() {
+		_, err := w.run(t.Context())
+		ended <- err
+	}()
+	apitest.Eventually(t, "two signs of life", func() bool { return strings.Count(said.String(), "; no output for ") >= 2 })
+	p.log(job, at, " done\n")
+	p.publish(job, apitest.AMD64)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if !regexp.MustCompile(`(?m)^linux/amd64: running(, native)? on w1(: build)?; no output for [0-9.]+m?s$`).MatchString(said.String()) {
+		t.Errorf("said:\n%s", said.String())
+	}
+	if want := "==> linux/amd64\ncompiling… done\n"; !strings.HasPrefix(log.String(), want) {
+		t.Errorf("the log is %q, want %q", log.String(), want)
+	}
 }
 
 // TestLeaveBuild: an interrupt leaves the build alone and says how to go on;

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/docker/go-units"
@@ -66,7 +69,13 @@ type worker struct {
 	runner *docker.Runner
 	lock   io.Closer
 	caches int64 // bytes that its caches may take
+	// release lets go of the leases of an earlier process, which the pool has taken over.
+	release func()
 }
+
+// buildsAlone is how long builds go on while their worker is away: long enough for it to be started again, and no
+// longer than that, since what it leaves behind may have gone to another worker.
+const buildsAlone = 3 * time.Minute
 
 // prepare reaches the container engine, proves the platforms and says which
 // cannot run here.
@@ -114,6 +123,23 @@ func (f *workerFlags) connect(ctx context.Context, only []module.Platform, optio
 			return nil, err
 		}
 	}
+	farm, err := client.New(client.Config{URL: p.farmURL, WorkerToken: p.token, UserAgent: "modfarm-worker/" + version()})
+	if err != nil {
+		return nil, err
+	}
+	held, release := context.WithCancel(ctx)
+	go (&workers.Pool{Name: f.name, Farm: farm, WorkDir: p.work, Log: p.log}).Hold(held)
+	w, err := f.connectEngine(ctx, only, options, farm, p)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	w.release = release
+	return w, nil
+}
+
+// connectEngine reaches the engine and proves what it can do.
+func (f *workerFlags) connectEngine(ctx context.Context, only []module.Platform, options docker.Options, farm *client.Client, p workerParts) (*worker, error) {
 	engine, err := docker.Connect(ctx)
 	if err != nil {
 		return nil, err
@@ -122,7 +148,7 @@ func (f *workerFlags) connect(ctx context.Context, only []module.Platform, optio
 	if err != nil {
 		return nil, err
 	}
-	options.Engine, options.Name, options.Images = engine, f.name, builders{maker, ctx, new(sync.Map)}
+	options.Engine, options.Name, options.Images, options.Alone = engine, f.name, builders{maker, ctx, new(sync.Map)}, buildsAlone
 	runner, err := docker.New(ctx, options)
 	if err != nil {
 		return nil, err
@@ -133,10 +159,6 @@ func (f *workerFlags) connect(ctx context.Context, only []module.Platform, optio
 	}
 	for _, sentence := range ability.Missing {
 		p.log.WarnContext(ctx, "a platform cannot run here", "why", sentence)
-	}
-	farm, err := client.New(client.Config{URL: p.farmURL, WorkerToken: p.token, UserAgent: "modfarm-worker/" + version()})
-	if err != nil {
-		return nil, errors.Join(err, runner.Close(ctx))
 	}
 	w := f.assemble(runner, ability, only, farm, p)
 	w.pool.Secrets = append(w.pool.Secrets, options.Env.Secrets()...)
@@ -168,6 +190,7 @@ func (w *worker) Run(ctx context.Context) error {
 	tended := make(chan error, 1)
 	go func() { tended <- w.runner.TendCaches(beside, w.caches) }()
 	err := w.pool.Run(ctx)
+	w.release()
 	end()
 	return errors.Join(err, <-tended, w.runner.Close(ctx), w.lock.Close())
 }
@@ -244,6 +267,10 @@ func newWorker(lookup lookupFunc) *cobra.Command {
 Docker engine and sends logs and archives back. It holds no key of the registry:
 its token lets it ask for jobs, and each job's lease lets it send that job's bytes.
 
+Ctrl-C or SIGTERM drains it: it takes no more jobs and lets those that run end within
+--drain. What has not ended then, or at a second signal, is stopped and given back,
+without counting as an attempt; its containers are removed. A third one ends at once.
+
 The token is read from --token-file or MODFARM_WORKER_TOKEN.`,
 		Example: `  modfarm worker --farm https://farm.example.com --redis redis://redis:6379 --token-file worker.token`,
 		Args:    exactArgs(0),
@@ -270,9 +297,13 @@ The token is read from --token-file or MODFARM_WORKER_TOKEN.`,
 			if err != nil {
 				return err
 			}
+			hurry, quiet := secondSignal()
+			defer quiet()
+			w.pool.Hurry = hurry
 			return w.Run(cmd.Context())
 		},
 	}
+	cmd.AddCommand(newWorkerList(lookup), newWorkerDrain(lookup))
 	f.add(cmd.Flags())
 	log.add(cmd.Flags())
 	cmd.Flags().StringVar(&farmURL, "farm", "", "URL of the farm")
@@ -291,4 +322,23 @@ func workerToken(file string, lookup lookupFunc) (string, error) {
 		return token, nil
 	}
 	return "", usageError{errors.New("no worker token: copy worker.token of the farm's data folder here and name it with --token-file")}
+}
+
+// secondSignal is closed at the second signal to end; the first one ends the command's context. From then on signals do
+// what they do by themselves: a third one ends the process. quiet stops listening.
+func secondSignal() (second <-chan struct{}, quiet func()) {
+	signals, hurry, over := make(chan os.Signal, 2), make(chan struct{}), make(chan struct{})
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		defer signal.Stop(signals)
+		for range 2 {
+			select {
+			case <-over:
+				return
+			case <-signals:
+			}
+		}
+		close(hurry)
+	}()
+	return hurry, sync.OnceFunc(func() { close(over) })
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -90,6 +91,8 @@ type job struct {
 	repo     string
 	platform module.Platform
 	strategy module.Strategy // that is expected
+	version  module.Version  // zero for the module's next one
+	ref      string          // empty for v1.0.0
 	limit    time.Duration   // zero for none
 }
 
@@ -99,13 +102,16 @@ var errLimit = errors.New("the build took as long as it may and was ended")
 // publish has the farm build and publish a job, and returns how long that took
 // from the request to when a client that waits for it learns of it.
 func (f *farm) publish(ctx context.Context, j job) (time.Duration, error) {
-	id, version, err := f.module(ctx, j.name)
-	if err != nil {
-		return 0, err
+	id, version := module.ID{Namespace: road.Namespace, Name: j.name}, j.version
+	if version.IsZero() {
+		var err error
+		if _, version, err = f.module(ctx, j.name); err != nil {
+			return 0, err
+		}
 	}
 	began := time.Now()
 	build, err := f.client.StartBuild(ctx, client.BuildRequest{
-		Module: id, Version: version, Repo: j.repo, Ref: "v1.0.0", Platforms: []module.Platform{j.platform},
+		Module: id, Version: version, Repo: j.repo, Ref: cmp.Or(j.ref, "v1.0.0"), Platforms: []module.Platform{j.platform},
 	})
 	if err != nil {
 		return 0, err

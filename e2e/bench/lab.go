@@ -126,20 +126,24 @@ func (l *lab) farm(ctx context.Context) (*farm, error) {
 // repository serves a copy of a folder, with some files added, under an address
 // that was never used before, at the tag v1.0.0: nothing of it is in any cache.
 func (l *lab) repository(ctx context.Context, folder string, files map[string]string) (url string, err error) {
+	repo, url, err := l.newRepository(ctx, folder)
+	if err != nil {
+		return "", err
+	}
+	_, err = repo.Commit(ctx, files, "v1.0.0")
+	return url, err
+}
+
+// newRepository is one without a commit.
+func (l *lab) newRepository(ctx context.Context, folder string) (repo *gittest.Repo, url string, err error) {
 	l.repos++
 	name := fmt.Sprintf("repo-%d", l.repos)
 	work := filepath.Join(l.dir, "work", name)
 	if folder != "" {
 		if err := os.CopyFS(work, os.DirFS(folder)); err != nil {
-			return "", fmt.Errorf("copy %s: %w", folder, err)
+			return nil, "", fmt.Errorf("copy %s: %w", folder, err)
 		}
 	}
-	repo, err := gittest.NewRepo(ctx, filepath.Join(l.dir, "git"), name+".git", work)
-	if err != nil {
-		return "", err
-	}
-	if _, err := repo.Commit(ctx, files, "v1.0.0"); err != nil {
-		return "", err
-	}
-	return l.git.URL + "/" + name + ".git", nil
+	repo, err = gittest.NewRepo(ctx, filepath.Join(l.dir, "git"), name+".git", work)
+	return repo, l.git.URL + "/" + name + ".git", err
 }

@@ -8,8 +8,9 @@
 // rounds, and of a ratio or a difference the median of what each round gave,
 // whose parts run one after the other: a machine that slows down meanwhile slows
 // down both. Two values are taken otherwise. The build under QEMU, which is the
-// baseline of cross-vs-qemu, takes minutes and is made once; it is ended when it
-// took ten times as long as the cross build, and then counts as that. And the
+// baseline of cross-vs-qemu and of incremental-qemu, takes minutes and is made
+// once; where only the first needs it, it is ended when it took ten times as long
+// as the cross build, and then counts as that. And the
 // processor time of an idle farm is its sum over all rounds.
 //
 // It ends with status 1 when a measure is short, and with 2 when one could not be
@@ -42,9 +43,11 @@ type measure interface {
 // measures are all there are, in the order in which they run: what disturbs
 // least comes first.
 func measures() []measure {
+	logs := &chatter{}
 	sensor := &sensorBuilds{}
 	resolves := &resolving{}
 	starts := &starting{}
+	hooks := &webhooks{}
 	return []measure{
 		startUp{},
 		idleMemory{},
@@ -52,6 +55,8 @@ func measures() []measure {
 		resolveRate{resolves},
 		resolveTail{resolves},
 		resolveScale{resolves},
+		webhookTail{hooks},
+		webhookActed{hooks},
 		inspection{},
 		uploadDurable{},
 		uploadInspected{},
@@ -63,10 +68,18 @@ func measures() []measure {
 		startTail{starts},
 		startCall{starts},
 		jobMemory{},
+		logLatency{},
+		logRate{logs},
+		logMemory{logs},
 		smallBuild{},
 		longBuild{sensor},
 		crossVsNative{sensor},
 		crossVsQEMU{sensor},
+		vsAct{sensor},
+		incremental{sensor, nativeKind},
+		incremental{sensor, crossKind},
+		incremental{sensor, qemuKind},
+		eightJobs{},
 	}
 }
 

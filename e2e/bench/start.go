@@ -115,16 +115,19 @@ const greeting = "the first line of the script"
 
 // greeting is a module whose script greets and ends; its builds publish nothing.
 func (l *lab) greeting(ctx context.Context, f *farm, name string) (client.BuildRequest, error) {
+	return l.scripted(ctx, f, name, "echo "+greeting+" && "+smallScript)
+}
+
+// scripted is a module with a build script of its own, for this machine; its builds publish nothing.
+func (l *lab) scripted(ctx context.Context, f *farm, name, script string) (client.BuildRequest, error) {
 	id, _, err := f.module(ctx, name)
 	if err != nil {
 		return client.BuildRequest{}, err
 	}
 	m := &module.Manifest{
-		ID: id, Visibility: "private", URL: "https://github.com/acme/" + name, Description: "Greets",
+		ID: id, Visibility: "private", URL: "https://github.com/acme/" + name, Description: "Runs a script",
 		Models: []module.Model{{API: "rdk:component:sensor", Model: "acme:small:hello"}}, ModelsPresent: true, Entrypoint: "main",
-		Build: module.BuildSpec{
-			Build: "echo " + greeting + " && " + smallScript, Path: "dist/archive.tar.gz", Arch: []module.Platform{module.HostPlatform()},
-		},
+		Build: module.BuildSpec{Build: script, Path: "dist/archive.tar.gz", Arch: []module.Platform{module.HostPlatform()}},
 	}
 	text, err := m.MarshalJSON()
 	if err != nil {
@@ -268,7 +271,7 @@ func (w *idleWorker) build(ctx context.Context, f *farm, r client.BuildRequest, 
 					return err
 				}
 				if a == nil { // not resolved yet
-					if err := sleep(ctx, 20*time.Millisecond); err != nil {
+					if err := sleep(ctx, 100*time.Millisecond); err != nil {
 						return err
 					}
 					continue

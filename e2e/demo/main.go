@@ -50,7 +50,7 @@ func demo(ctx context.Context, dir string, out io.Writer) (err error) {
 	}
 	r, err := road.Open(ctx, road.Config{
 		Root: root, Dir: dir, Modfarm: modfarm, Act: act, Tag: "v0.1.0", Out: out, UpArgs: road.UpArgs(os.LookupEnv),
-		ActionImage: road.ActionImage,
+		ActionImage: road.ActionImage(root),
 	})
 	if err != nil {
 		return err

@@ -20,6 +20,8 @@ import (
 type shape struct {
 	// waits is the step whose script writes lines until it is let go; empty for none.
 	waits string
+	// stubborn scripts ignore SIGTERM.
+	stubborn bool
 	// bulk is how many bytes of noise the archive holds; zeros is how many that pack small and take long to look at.
 	bulk, zeros int64
 	// fills is how many bytes the build script writes beside the archive after it was let go.
@@ -37,12 +39,16 @@ const (
 
 // waiting is a script that counts lines until a file appears beside it.
 const waiting = `i=0
-until [ -e go ]; do i=$((i+1)); echo "line $i"; sleep 0.02; done
+until [ -e go ]; do i=$((i+1)); echo "line $i"; sleep 0.01; done
 `
 
 // files are those of the module's repository.
-func (s shape) files(id module.ID) (map[string]string, error) {
+func (s shape) files(id module.ID, platforms []module.Platform) (map[string]string, error) {
 	setup, script := "#!/bin/sh\nset -eu\n", "#!/bin/sh\nset -eu\n"
+	if s.stubborn {
+		setup += "trap '' TERM\n"
+		script += "trap '' TERM\n"
+	}
 	switch s.waits {
 	case stepSetup:
 		setup += waiting
@@ -58,7 +64,7 @@ func (s shape) files(id module.ID) (map[string]string, error) {
 	m := &module.Manifest{
 		ID: id, Visibility: "private", URL: "https://github.com/acme/" + id.Name, Description: "Survives",
 		Models: []module.Model{{API: "rdk:component:sensor", Model: id.String() + ":one"}}, ModelsPresent: true, Entrypoint: "main",
-		Build: module.BuildSpec{Setup: "./setup.sh", Build: "./build.sh", Path: "dist", Arch: []module.Platform{platform()}},
+		Build: module.BuildSpec{Setup: "./setup.sh", Build: "./build.sh", Path: "dist", Arch: platforms},
 	}
 	meta, err := m.MarshalJSON()
 	return map[string]string{
@@ -88,6 +94,8 @@ type build struct {
 	digest string // as it was first published
 	// fails are the words of its reason when it is to fail; empty when it is to be published.
 	fails string
+	// cancelled says that it is to end cancelled.
+	cancelled bool
 	// attempts is how many it may take; zero means any number.
 	attempts int
 }
@@ -96,7 +104,8 @@ type build struct {
 func (t *trial) newModule(name string, s shape) *build {
 	id, err := t.client.CreateModule(t.ctx, t.org, name)
 	t.must("create a module", err)
-	files, err := s.files(id)
+	platforms := append([]module.Platform{t.target}, t.further...)
+	files, err := s.files(id, platforms)
 	t.must("write meta.json", err)
 	repo, err := gittest.NewRepo(t.ctx, filepath.Join(t.dir, "git"), name+".git", filepath.Join(t.dir, "repo-"+name))
 	t.must("make a repository", err)
@@ -106,7 +115,7 @@ func (t *trial) newModule(name string, s shape) *build {
 	t.must("make a version", err)
 	return &build{t: t, module: id, req: client.BuildRequest{
 		Module: module.ID{Namespace: road.Namespace, Name: name}, Version: version,
-		Repo: t.gitURL + "/" + name + ".git", Ref: "v1.0.0", Platforms: []module.Platform{platform()},
+		Repo: t.gitURL + "/" + name + ".git", Ref: "v1.0.0", Platforms: platforms,
 	}}
 }
 
@@ -121,6 +130,11 @@ func (t *trial) submit(name string, s shape) *build {
 func (b *build) submit() {
 	id, err := b.t.client.StartBuild(b.t.ctx, b.req)
 	b.t.must("submit a build", err)
+	b.accepted(id)
+}
+
+// accepted begins to look at a build.
+func (b *build) accepted(id string) {
 	b.id = id
 	b.t.builds = append(b.t.builds, b)
 	b.job = b.now().ID
@@ -131,7 +145,18 @@ func (b *build) submit() {
 func (b *build) now() client.Job {
 	got, err := b.t.client.Build(b.t.ctx, b.id)
 	b.t.must("look at a build", err)
-	return got.Jobs[0]
+	return b.of(got)
+}
+
+// of is its job on the platform that workers of the trial build.
+func (b *build) of(got client.Build) client.Job {
+	for _, j := range got.Jobs {
+		if j.Platform == b.t.target {
+			return j
+		}
+	}
+	b.t.fail("the build %s has no job for %s", b.id, b.t.target)
+	return client.Job{}
 }
 
 // await waits until its job is as wanted, and returns it. A farm that is away is waited for.
@@ -142,7 +167,7 @@ func (b *build) await(what string, wanted func(client.Job) bool) client.Job {
 		if err != nil {
 			return false, nil //nolint:nilerr // away
 		}
-		job = got.Jobs[0]
+		job = b.of(got)
 		if job.Terminal && !wanted(job) {
 			return false, fmt.Errorf("the job ended %s: %s", job.State, job.Reason)
 		}

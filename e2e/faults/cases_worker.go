@@ -1,7 +1,10 @@
 package main
 
 import (
+	"strings"
 	"time"
+
+	docker "github.com/moby/moby/client"
 
 	"github.com/modfarm/modfarm/client"
 )
@@ -9,14 +12,13 @@ import (
 // deadWorker is the longest until the farm misses a worker: a lease of 15 s, a sweep every 2 s, and some air.
 const deadWorker = 20 * time.Second
 
-// restarted is the longest until a worker that was killed and started again builds: it proves its platforms first,
-// and its last process may still hold the lease.
+// restarted is the longest until a worker that was killed and started again goes on: it proves its platforms first.
 const restarted = 40 * time.Second
 
 // noise is an archive that takes more than one write to send; zeros take seconds to pack and to inspect.
 const (
 	noise = 8 << 20
-	zeros = 1 << 30
+	zeros = 3 << 30
 )
 
 // phase is a moment in the life of a job that a trial can hold it at.
@@ -78,9 +80,29 @@ func workerFaults() []fault {
 	}
 	return append(list,
 		fault{
-			name: "worker-restarted", does: "kill -9 of the only worker while the build script runs, started again at once",
-			then: "it removes what it left and builds it again, at the latest when its lease has run out", within: restarted,
-			run: restartWorker,
+			name: "worker-restarted-setup", does: "kill -9 of the only worker while the setup script runs, started again at once",
+			then: takenUp, within: restarted,
+			run: func(t *trial) time.Duration { return t.restartWorkerAt(phases()[1], 1) },
+		},
+		fault{
+			name: "worker-restarted-build", does: "the same while the build script runs",
+			then: takenUp, within: restarted, short: true,
+			run: func(t *trial) time.Duration { return t.restartWorkerAt(phases()[2], 1) },
+		},
+		fault{
+			name: "worker-restarted-twice", does: "the same, twice",
+			then: takenUp, within: restarted,
+			run: func(t *trial) time.Duration { return t.restartWorkerAt(phases()[2], 2) },
+		},
+		fault{
+			name: "worker-restarted-gone", does: "the same, and the container is removed before the worker is started again",
+			then: "it builds again under the same lease, attempt 1, and the log says why", within: restarted,
+			run: restartWithoutContainer,
+		},
+		fault{
+			name: "worker-restarted-finish", does: "the same between upload and finish",
+			then: "it delivers what was built, attempt 1", within: restarted,
+			run: restartAfterScripts,
 		},
 		fault{
 			name: "worker-frozen", does: "SIGSTOP of the only worker for a minute while the build script runs",
@@ -116,16 +138,73 @@ func (t *trial) killWorkerAt(p phase) time.Duration {
 	return noticed
 }
 
-func restartWorker(t *trial) time.Duration {
+// takenUp is what comes of a script whose worker was started again.
+const takenUp = "the script runs on in the same container; the worker takes it up, attempt 1"
+
+// restartWorkerAt kills the worker of a job whose script runs, so many times within that script.
+func (t *trial) restartWorkerAt(p phase, times int) time.Duration {
+	w, b := t.reach(p)
+	b.attempts = 1
+	box := t.container(b)
+	var noticed time.Duration
+	for range times {
+		t.must("kill a worker", w.kill())
+		began := time.Now()
+		seen := len(b.log.read())
+		w.begin()
+		t.until("the log goes on", func() (bool, error) { return len(b.log.read()) > seen, nil })
+		noticed = max(noticed, time.Since(began))
+		if again := t.container(b); again != box {
+			t.fail("the build ran in the container %s, and runs in %s", box, again)
+		}
+	}
+	b.letGo()
+	b.awaitState(client.JobPublished)
+	if n := strings.Count(b.log.read(), "line 1\n"); n != 1 {
+		t.fail("the script was begun %d times", n)
+	}
+	return noticed
+}
+
+// restartWithoutContainer takes away what the worker would take up.
+func restartWithoutContainer(t *trial) time.Duration {
 	w, b := t.reach(phases()[2])
+	b.attempts = 1
 	t.must("kill a worker", w.kill())
 	began := time.Now()
-	seen := len(b.log.read())
-	w.start()
-	t.until("the log goes on", func() (bool, error) { return len(b.log.read()) > seen, nil })
+	_, err := t.engine.ContainerRemove(t.ctx, t.container(b), docker.ContainerRemoveOptions{Force: true})
+	t.must("remove a container", err)
+	w.begin()
+	t.until("the log says why", func() (bool, error) { return b.log.has("could not take up the script that ran"), nil })
 	noticed := time.Since(began)
+	b.awaitStep(stepBuild)
 	b.letGo()
 	return noticed
+}
+
+// container is the one in which the scripts of a build run.
+func (t *trial) container(b *build) (id string) {
+	list, err := t.engine.ContainerList(t.ctx, docker.ContainerListOptions{Filters: make(docker.Filters).Add("label", labelJob+"="+b.job)})
+	t.must("list containers", err)
+	for _, c := range list.Items {
+		if strings.HasPrefix(c.Names[0], "/modfarm-") && !strings.HasSuffix(c.Names[0], "-guard") {
+			return c.ID
+		}
+	}
+	t.fail("no container of %s runs", b.module)
+	return ""
+}
+
+// restartAfterScripts kills the only worker of a job when all that is missing is the word that it is done.
+func restartAfterScripts(t *trial) time.Duration {
+	w, b := t.reach(phases()[5])
+	b.attempts = 1
+	t.must("kill a worker", w.kill())
+	began := time.Now()
+	b.letGo()
+	w.begin()
+	b.awaitState(client.JobPublished)
+	return time.Since(began)
 }
 
 // freezeWorker stops the worker of a job for a minute.

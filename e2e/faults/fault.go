@@ -28,7 +28,7 @@ type fault struct {
 // faults are all there are, in the order in which they are tried.
 func faults() []fault {
 	var all []fault
-	for _, list := range [][]fault{workerFaults(), farmFaults(), redisFaults(), networkFaults(), diskFaults(), engineFaults()} {
+	for _, list := range [][]fault{workerFaults(), farmFaults(), nodeFaults(), redisFaults(), networkFaults(), diskFaults(), engineFaults(), cancelFaults()} {
 		all = append(all, list...)
 	}
 	return all

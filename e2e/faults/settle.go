@@ -50,6 +50,10 @@ func (t *trial) settle() {
 func (b *build) settle() {
 	job := b.await("the build has ended", func(j client.Job) bool { return j.Terminal })
 	switch {
+	case b.cancelled:
+		if job.State != client.JobCancelled {
+			b.t.fail("%s ended %s (%s), and should have been cancelled", b.module, job.State, job.Reason)
+		}
 	case b.fails != "":
 		if job.State != client.JobFailed || !strings.Contains(job.Reason, b.fails) {
 			b.t.fail("%s ended %s (%s), and should have failed with %q", b.module, job.State, job.Reason, b.fails)
@@ -89,7 +93,7 @@ func (b *build) unchanged() {
 	case releases != 1:
 		t.fail("%s %s has %d releases", b.module, b.req.Version, releases)
 	}
-	pkg, err := t.client.Package(t.ctx, b.req.Module, b.req.Version, platform())
+	pkg, err := t.client.Package(t.ctx, b.req.Module, b.req.Version, t.target)
 	t.must("look at a release", err)
 	if pkg.SHA256 != b.digest {
 		t.fail("the digest of %s was %s and is %s", b.module, b.digest, pkg.SHA256)
@@ -139,6 +143,7 @@ func (t *trial) leftOf(w *worker) ([]string, error) {
 // Labels of what workers make in an engine.
 const (
 	labelWorker = "dev.modfarm.worker"
+	labelJob    = "dev.modfarm.job"
 	labelOwner  = "dev.modfarm.owner" // of caches
 )
 

@@ -45,6 +45,8 @@ type trial struct {
 
 	elsewhere func(first *worker) // puts the first worker somewhere else; nil for here
 	wire      *wire               // between the first worker and all else, where the case cuts it
+	target    module.Platform     // that workers build
+	further   []module.Platform   // of builds, that no worker builds
 	disk      *smallDisk          // that the case fills
 	own       *engine             // of the first worker, where the case ends it
 
@@ -57,7 +59,7 @@ type trial struct {
 // try runs a case on a new farm, and says how long it took until the fault was noticed. The error says what was
 // lost. Nothing of the trial is left when it returns.
 func (l *lab) try(ctx context.Context, f fault) (noticed time.Duration, err error) {
-	t := &trial{lab: l, ctx: ctx, name: fmt.Sprintf("faults-%d-%s", os.Getpid(), f.name), host: "127.0.0.1"}
+	t := &trial{lab: l, ctx: ctx, name: fmt.Sprintf("faults-%d-%s", os.Getpid(), f.name), host: "127.0.0.1", target: platform()}
 	ended := make(chan struct{})
 	go func() { //nolint:contextcheck // a goroutine of its own, which fail can end; what it opens lives until close
 		defer close(ended)
@@ -204,7 +206,7 @@ func (t *trial) standing() string {
 		if err != nil {
 			return "\n(" + err.Error() + ")"
 		}
-		if j := got.Jobs[0]; !j.Terminal {
+		if j := b.of(got); !j.Terminal {
 			fmt.Fprintf(&text, "\n%s is %s on %q, attempt %d, step %q: %s", b.module, j.State, j.Worker, j.Attempt, j.Step, j.Reason)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // wire joins a network namespace to this machine by a pair of virtual interfaces, which can be cut and healed: what
@@ -59,9 +60,12 @@ func within(space string) []string {
 // ip runs the program of that name.
 func ip(ctx context.Context, line string) error { return sh(ctx, "ip", strings.Fields(line)...) }
 
-// sh runs a program of the system, and gives what it says when it fails.
+// sh runs a program of the system, and gives what it says when it fails. What it started ends with it.
 func sh(ctx context.Context, name string, args ...string) error {
-	if out, err := exec.CommandContext(ctx, name, args...).CombinedOutput(); err != nil {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, strings.TrimSpace(string(out)))
 	}
 	return nil

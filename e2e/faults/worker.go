@@ -39,7 +39,7 @@ func (t *trial) newWorker(name string, args ...string) *worker {
 	}
 	w.args = append([]string{
 		"worker", "--farm", t.gateURL, "--token-file", filepath.Join(t.farm.Dir(), "worker.token"), "--name", w.name, "--work", w.work,
-		"--slots", "1", "--platforms", platform().String(), "--allow-private-repositories", "--log-level", "debug", "--drain", "0s",
+		"--slots", "1", "--platforms", t.target.String(), "--allow-private-repositories", "--log-level", "debug", "--drain", "0s",
 	}, args...)
 	if name == "first" && t.elsewhere != nil {
 		t.elsewhere(w)

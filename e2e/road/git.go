@@ -68,7 +68,12 @@ func (g *gitHost) publish(ctx context.Context, cfg Config, name string) (work, t
 	if tag, err = g.nextTag(ctx, bare, cfg.Tag); err != nil {
 		return "", "", err
 	}
-	steps := [][]string{
+	return work, tag, g.push(ctx, work, name, tag)
+}
+
+// push commits all of a work tree, pushes it with its tag, and checks the tag out.
+func (g *gitHost) push(ctx context.Context, work, name, tag string) error {
+	for _, args := range [][]string{
 		{"-C", work, "init", "--quiet", "--initial-branch=main"},
 		{"-C", work, "remote", "add", "origin", "https://github.com/" + Namespace + "/" + name + ".git"},
 		{"-C", work, "add", "--all"},
@@ -77,13 +82,12 @@ func (g *gitHost) publish(ctx context.Context, cfg Config, name string) (work, t
 		{"-C", work, "push", "--quiet", "--force", g.url(name), "main"},
 		{"-C", work, "push", "--quiet", g.url(name), tag},
 		{"-C", work, "checkout", "--quiet", tag},
-	}
-	for _, args := range steps {
+	} {
 		if err := g.run(ctx, args...); err != nil {
-			return "", "", err
+			return err
 		}
 	}
-	return work, tag, nil
+	return nil
 }
 
 // nextTag makes the bare repository when it is new, and otherwise counts the

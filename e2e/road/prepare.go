@@ -2,6 +2,8 @@ package road
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
@@ -15,9 +17,16 @@ import (
 	"github.com/modfarm/modfarm/workers/images"
 )
 
-// ActionImage is the image that action.yml names. Prepare makes it from this
-// checkout, so that the workflow runs the code that is looked at.
-const ActionImage = "ghcr.io/modfarm/modfarm:0.1.0"
+// actionImage is the image that action.yml and upload/action.yml name.
+const actionImage = "ghcr.io/modfarm/modfarm:0.1.0"
+
+// ActionImage is what a road's workflows run instead. Prepare makes it from the
+// checkout, so that they run the code that is looked at; its name is one for each
+// checkout, and never that of a release.
+func ActionImage(root string) string {
+	sum := sha256.Sum256([]byte(root))
+	return "modfarm/action:" + hex.EncodeToString(sum[:6])
+}
 
 // step is one thing to make beforehand.
 type step struct {
@@ -36,7 +45,7 @@ func Prepare(ctx context.Context, root string, out io.Writer, platforms []module
 	err = prepareSteps(ctx, root, out, []step{
 		{"act, which runs workflows (built once)", []string{"make", "--no-print-directory", ".cache/bin/act"}},
 		{"run images of " + named(platforms) + " (once)", imagesMake(modfarm, "run", platforms)},
-		{"the image of the Action", []string{"make", "--no-print-directory", "image", "IMAGE=" + ActionImage}},
+		{"the image of the Action", []string{"make", "--no-print-directory", "image", "IMAGE=" + ActionImage(root)}},
 	})
 	return modfarm, filepath.Join(root, ".cache", "bin", "act"), err
 }

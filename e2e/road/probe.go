@@ -33,7 +33,7 @@ const (
 )
 
 // probeTimeout is long because a start under emulation is slow on a busy machine.
-const probeTimeout = 120 * time.Second
+const probeTimeout = 5 * time.Minute
 
 // start runs an unpacked archive's entrypoint in a container of its platform and
 // returns when it has proved itself. The container has no network and no rights.

@@ -44,7 +44,7 @@ type Config struct {
 	Dir string
 	// Modfarm and Act are paths of the two programs.
 	Modfarm, Act string
-	// ActionImage is the local image that action.yml names.
+	// ActionImage is the local image that the actions run, see the function.
 	ActionImage string
 	// Tag is the first version tag that is pushed, as v0.1.0.
 	Tag string

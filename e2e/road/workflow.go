@@ -13,8 +13,9 @@ import (
 )
 
 // runWorkflow runs the example's own deploy.yml as GitHub would after the push
-// of the tag, and reports the builds as they go on.
-func (r *Road) runWorkflow(ctx context.Context, ex Example, work, tag string) error {
+// of the tag, and reports the builds as they go on. more are further arguments
+// of act.
+func (r *Road) runWorkflow(ctx context.Context, ex Example, work, tag string, more ...string) error {
 	actionRepo, err := r.actionRepository(ctx)
 	if err != nil {
 		return err
@@ -33,10 +34,12 @@ func (r *Road) runWorkflow(ctx context.Context, ex Example, work, tag string) er
 	}
 	defer log.Close()
 
-	cmd := r.actCommand(ctx, work, "push", "--rm", "--pull=false",
-		"--platform", "ubuntu-latest="+image,
-		"--eventpath", files.event, "--secret-file", files.secrets, "--var", "MODFARM_URL="+r.farm.url,
-		"--local-repository", "modfarm/modfarm@v0="+actionRepo, "--actor", "road")
+	cmd := r.actCommand(ctx, work, append([]string{
+		"push", "--rm", "--pull=false",
+		"--platform", "ubuntu-latest=" + image,
+		"--eventpath", files.event, "--secret-file", files.secrets, "--var", "MODFARM_URL=" + r.farm.url,
+		"--local-repository", "modfarm/modfarm@v0=" + actionRepo, "--actor", "road",
+	}, more...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start act: %w", err)
@@ -63,25 +66,17 @@ func tailOf(path string) string {
 	return strings.Join(lines[max(0, len(lines)-60):], "\n")
 }
 
-// actionRepository is a git repository with the project's action.yml as it
-// stands, for act to resolve "uses: modfarm/modfarm@v0" to.
+// actionRepository is a git repository with the project's action.yml and
+// upload/action.yml as they stand, for act to resolve "uses: modfarm/modfarm@v0" to.
 func (r *Road) actionRepository(ctx context.Context) (string, error) {
 	dir := filepath.Join(r.cfg.Dir, "work", "action")
 	if _, err := os.Stat(filepath.Join(dir, ".git")); err == nil {
 		return dir, nil
 	}
-	text, err := os.ReadFile(filepath.Join(r.cfg.Root, "action.yml"))
-	if err != nil {
-		return "", fmt.Errorf("read action.yml: %w", err)
-	}
-	if !strings.Contains(string(text), r.cfg.ActionImage) {
-		return "", fmt.Errorf("action.yml does not name the image %s", r.cfg.ActionImage)
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	if err := os.WriteFile(filepath.Join(dir, "action.yml"), text, 0o644); err != nil {
-		return "", err
+	for _, name := range []string{"action.yml", "upload/action.yml"} {
+		if err := r.copyAction(dir, name); err != nil {
+			return "", err
+		}
 	}
 	for _, args := range [][]string{
 		{"-C", dir, "init", "--quiet", "--initial-branch=main"},
@@ -94,6 +89,24 @@ func (r *Road) actionRepository(ctx context.Context) (string, error) {
 		}
 	}
 	return dir, nil
+}
+
+// copyAction puts the description of an action into a folder, with the road's own
+// image in it, as a release puts the one that it made.
+func (r *Road) copyAction(dir, name string) error {
+	text, err := os.ReadFile(filepath.Join(r.cfg.Root, name))
+	if err != nil {
+		return fmt.Errorf("read the description of an action: %w", err)
+	}
+	pinned := strings.Replace(string(text), "image: docker://"+actionImage+"\n", "image: docker://"+r.cfg.ActionImage+"\n", 1)
+	if pinned == string(text) {
+		return fmt.Errorf("%s does not name the image %s", name, actionImage)
+	}
+	file := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(file, []byte(pinned), 0o644)
 }
 
 type workflowFiles struct{ event, secrets string }

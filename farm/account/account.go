@@ -60,6 +60,8 @@ type Key struct {
 	RotatedAt time.Time
 	// UsedAt is when the key was last used, to about a minute; zero is never.
 	UsedAt time.Time
+	// Workflow is what the key of a workflow run is bound to; nil for every other key.
+	Workflow *Workflow
 }
 
 // OrgStore keeps organizations. Errors wrap module.ErrNotFound and
@@ -113,6 +115,7 @@ type Founding struct {
 type Store interface {
 	OrgStore
 	KeyStore
+	WorkflowStore
 	Founder
 }
 

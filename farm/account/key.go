@@ -119,6 +119,9 @@ func (a *Accounts) RotateKey(ctx context.Context, orgID, keyID string, grace tim
 	if err != nil {
 		return Key{}, "", fmt.Errorf("rotate key %q: %w", keyID, err)
 	}
+	if key.Workflow != nil {
+		return Key{}, "", fmt.Errorf("%w: key %s is that of a workflow run, which asks for another one by itself", module.ErrConflict, key.ID)
+	}
 	now := a.now()
 	if key.expired(now) {
 		return Key{}, "", fmt.Errorf("%w: key %s expired on %s: make a new one", module.ErrConflict, key.ID, key.ExpiresAt.Format(time.DateTime))
@@ -233,12 +236,15 @@ func (a *Accounts) admit(key Key, org Org, refusal error, fits func(hash []byte)
 	switch {
 	case match == nil:
 		return Principal{}, refusal
+	case key.expired(now) && key.Workflow != nil:
+		return Principal{}, fmt.Errorf("%w: key %s of a workflow run expired on %s: exchange a new id token for a new key",
+			module.ErrUnauthorized, key.ID, key.ExpiresAt.Format(time.RFC3339))
 	case key.expired(now):
 		return Principal{}, fmt.Errorf("%w: key %s expired on %s: ask an owner of %q for a new one",
 			module.ErrUnauthorized, key.ID, key.ExpiresAt.Format(time.RFC3339), org.Name)
 	}
 	a.used.note(key, now)
-	return Principal{KeyID: key.ID, KeyName: key.Name, Org: org, Role: key.Role, Module: key.Module, ExpiresAt: key.ExpiresAt, hash: match}, nil
+	return Principal{KeyID: key.ID, KeyName: key.Name, Org: org, Role: key.Role, Module: key.Module, Workflow: key.Workflow, ExpiresAt: key.ExpiresAt, hash: match}, nil
 }
 
 func errBadKey() error {

@@ -18,6 +18,8 @@ type Principal struct {
 	Role Role
 	// Module is the name of the one module that the key is for; empty for all.
 	Module string
+	// Workflow is what the key of a workflow run is bound to; nil for every other key.
+	Workflow *Workflow
 	// ExpiresAt is when the key ends; zero is never.
 	ExpiresAt time.Time
 
@@ -38,13 +40,13 @@ func (p Principal) Require(role Role) error {
 		module.ErrForbidden, p.KeyID, p.Role, role, p.Org.Name)
 }
 
-// Scoped reports whether the key is for one module only.
-func (p Principal) Scoped() bool { return p.Module != "" }
+// Scoped reports whether the key is for one module only, or for a workflow run.
+func (p Principal) Scoped() bool { return p.Module != "" || p.Workflow != nil }
 
 // Only is the id of the one module that the key is for; zero for one that is for
-// all of its organization.
+// all of its organization, or for a workflow run.
 func (p Principal) Only() module.ID {
-	if !p.Scoped() {
+	if p.Module == "" {
 		return module.ID{}
 	}
 	return module.ID{Namespace: p.Org.Prefix(), Name: p.Module}
@@ -54,6 +56,9 @@ func (p Principal) Only() module.ID {
 // covers everything: what its role allows elsewhere is the registry's to say.
 func (p Principal) Covers(id module.ID) bool {
 	ours := id.Namespace == p.Org.ID || (p.Org.Namespace != "" && id.Namespace == p.Org.Namespace)
+	if p.Workflow != nil {
+		return ours && p.Workflow.holds(id.Name)
+	}
 	return !p.Scoped() || (ours && strings.EqualFold(id.Name, p.Module))
 }
 
@@ -64,7 +69,7 @@ func (p Principal) RequireModule(id module.ID) error {
 	if p.Covers(id) {
 		return nil
 	}
-	return fmt.Errorf("%w: key %s is for the module %s only, not for %q: use a key of the organization", module.ErrForbidden, p.KeyID, p.Only(), id)
+	return fmt.Errorf("%w: key %s %s, not for %q: use a key of the organization", module.ErrForbidden, p.KeyID, p.scope(), id)
 }
 
 // RequireWhole returns nil for a key of a whole organization, and otherwise an
@@ -73,5 +78,13 @@ func (p Principal) RequireWhole() error {
 	if !p.Scoped() {
 		return nil
 	}
-	return fmt.Errorf("%w: key %s is for the module %s only: use a key of the organization", module.ErrForbidden, p.KeyID, p.Only())
+	return fmt.Errorf("%w: key %s %s: use a key of the organization", module.ErrForbidden, p.KeyID, p.scope())
+}
+
+// scope says what a key is for that is not for its whole organization.
+func (p Principal) scope() string {
+	if p.Workflow != nil {
+		return p.Workflow.describe(p.Org) + " only"
+	}
+	return "is for the module " + p.Only().String() + " only"
 }

@@ -44,14 +44,18 @@ func (u *uses) take() map[string]time.Time {
 }
 
 // Run stores now and then when keys were last used, until ctx ends, and once more
-// then. What cannot be stored is logged and forgotten: it is for people to look at.
+// then, and removes the keys of workflow runs that have expired. What cannot be stored is logged and forgotten: it is for people to look at.
 func (a *Accounts) Run(ctx context.Context) error {
 	tick := time.NewTicker(useFlush)
 	defer tick.Stop()
+	expired := time.NewTicker(collectEvery)
+	defer expired.Stop()
 	for {
 		select {
 		case <-tick.C:
 			a.flushUses(ctx)
+		case <-expired.C:
+			a.collect(ctx)
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), useFlush)
 			defer cancel()

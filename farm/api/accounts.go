@@ -21,7 +21,7 @@ func (s accountService) WhoAmI(ctx context.Context, _ *modfarmv1.WhoAmIRequest) 
 	if err != nil {
 		return nil, err
 	}
-	key := account.Key{ID: p.KeyID, Name: p.KeyName, Role: p.Role, Module: p.Module, ExpiresAt: p.ExpiresAt}
+	key := account.Key{ID: p.KeyID, Name: p.KeyName, Role: p.Role, Module: p.Module, ExpiresAt: p.ExpiresAt, Workflow: p.Workflow}
 	return &modfarmv1.WhoAmIResponse{
 		Key: keyTo(p.Org, key), Organization: farmOrganization(p.Org), FarmOwner: s.accounts.RequireFarmOwner(ctx, p) == nil,
 	}, nil
@@ -151,6 +151,7 @@ func keyTo(o account.Org, k account.Key) *modfarmv1.APIKey {
 	out := &modfarmv1.APIKey{
 		Id: k.ID, Name: k.Name, Role: string(k.Role), CreatedAt: moment(k.CreatedAt), ExpiresAt: moment(k.ExpiresAt),
 		RotatedAt: moment(k.RotatedAt), UsedAt: moment(k.UsedAt), OldSecretUntil: moment(k.OldUntil),
+		Workflow: workflowTo(o, k.Workflow),
 	}
 	if k.Module != "" {
 		out.ScopeModuleId = module.ID{Namespace: o.Prefix(), Name: k.Module}.String()

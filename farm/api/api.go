@@ -13,6 +13,7 @@ import (
 	"github.com/modfarm/modfarm/farm"
 	"github.com/modfarm/modfarm/farm/account"
 	"github.com/modfarm/modfarm/farm/github"
+	"github.com/modfarm/modfarm/farm/oidc"
 	"github.com/modfarm/modfarm/farm/registry"
 	"github.com/modfarm/modfarm/module"
 	"github.com/modfarm/modfarm/proto/gen/modfarm/v1/modfarmv1connect"
@@ -30,6 +31,8 @@ type Config struct {
 	Accounts *account.Accounts
 	// Links keeps which repositories are built on a push; nil leaves these RPCs unimplemented.
 	Links *farm.Links
+	// Workflows checks the identities of workflow runs, which are exchanged for keys; nil exchanges none.
+	Workflows *oidc.Verifier
 	// GitHub is the GitHub App; nil answers that there is none.
 	GitHub *github.GitHub
 	// WorkerToken is what workers prove themselves with; when empty no worker is let in.
@@ -51,6 +54,7 @@ type server struct {
 	registry   *registry.Registry
 	accounts   *account.Accounts
 	links      *farm.Links
+	workflows  *oidc.Verifier
 	github     *github.GitHub
 	workerHash [sha256.Size]byte
 	noWorkers  bool
@@ -62,7 +66,7 @@ type server struct {
 // New returns the handler of everything. Serve it with NewServer, which speaks all protocols on one port.
 func New(cfg Config) http.Handler {
 	s := &server{
-		farm: cfg.Farm, registry: cfg.Registry, accounts: cfg.Accounts, links: cfg.Links, github: cfg.GitHub,
+		farm: cfg.Farm, registry: cfg.Registry, accounts: cfg.Accounts, links: cfg.Links, workflows: cfg.Workflows, github: cfg.GitHub,
 		workerHash: sha256.Sum256([]byte(cfg.WorkerToken)), noWorkers: cfg.WorkerToken == "",
 		publicURL: strings.TrimSuffix(cfg.PublicURL, "/"), log: cfg.Log, version: cfg.Version,
 	}
@@ -76,6 +80,7 @@ func New(cfg Config) http.Handler {
 	mux.Handle("GET "+wire.PathSchema, s.endpoint(s.manifestSchema))
 	mux.Handle("GET "+wire.PathResolve+"{namespace}/{name}", s.endpoint(s.getResolved))
 	mux.Handle("GET "+wire.PathJobs+"{job}/source", s.endpoint(s.getSource))
+	mux.Handle("GET "+wire.PathBuilds+"{build}/source", s.endpoint(s.getBuildSource))
 	s.mountUploads(mux)
 	s.mountGitHub(mux)
 	mux.Handle("/", s.endpoint(s.unknown))
@@ -102,6 +107,7 @@ func (s *server) mountServices(mux *http.ServeMux) {
 	mount(modfarmv1connect.NewAccountServiceHandler(accountService{s}, users))
 	mount(modfarmv1connect.NewFarmServiceHandler(farmService{s}, users))
 	mount(modfarmv1connect.NewGitHubServiceHandler(githubService{s}, users))
+	mount(modfarmv1connect.NewLinkServiceHandler(linkService{s}, users))
 	mount(modfarmv1connect.NewRegistryServiceHandler(registryService{s}, users))
 	mount(modfarmv1connect.NewResolveServiceHandler(resolveService{s}, users))
 	mount(modfarmv1connect.NewWorkerServiceHandler(workerService{s}, workers))

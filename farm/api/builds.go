@@ -59,7 +59,7 @@ func submissionFrom(p account.Principal, req *buildv1.StartBuildRequest) (farm.S
 	sub := farm.Submission{
 		OrgID: p.Org.ID, RequestedBy: "key-" + p.KeyID,
 		Repo: req.GetRepo(), Ref: req.GetRef(), Token: req.GetToken(), Workdir: req.GetWorkdir(), Distro: req.GetDistro(),
-		NoCache: req.GetNoCache(),
+		NoCache: req.GetNoCache(), Publish: module.Publish(req.GetPublish()), FailFast: req.GetFailFast(), Confirm: confirmed(p),
 	}
 	var err error
 	sub.Module, err = module.ParseID(req.GetModuleId())
@@ -113,7 +113,7 @@ func (s buildService) ListJobs(ctx context.Context, req *buildv1.ListJobsRequest
 // ownBuild returns a build of the caller's organization that is in the scope of its key; others are not found.
 func (s *server) ownBuild(ctx context.Context, p account.Principal, id string) (farm.Build, error) {
 	build, err := s.farm.Build(ctx, id)
-	if err == nil && (build.OrgID != p.Org.ID || !p.Covers(build.Module)) {
+	if err == nil && (build.OrgID != p.Org.ID || !p.Covers(build.Module) || !sameRun(p, build)) {
 		err = fmt.Errorf("%w: no build has the id %q; list the builds to find the right one", module.ErrNotFound, id)
 	}
 	return build, err

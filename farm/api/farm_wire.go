@@ -15,7 +15,7 @@ func buildTo(b farm.Build) *modfarmv1.Build {
 		Id: b.ID, OrganizationId: b.OrgID, ModuleId: b.Module.String(), Version: b.Version.String(),
 		Repo: b.Repo, Ref: b.Ref, Commit: b.Commit, Workdir: b.Workdir, Distro: b.Distro,
 		Publish: string(b.Publish), RequestedBy: b.RequestedBy, CreatedAt: moment(b.CreatedAt), EndedAt: moment(b.EndedAt),
-		NoCache: b.NoCache,
+		NoCache: b.NoCache, FailFast: b.FailFast,
 	}
 	for _, j := range b.Jobs {
 		out.Jobs = append(out.Jobs, jobTo(j))

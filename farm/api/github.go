@@ -93,11 +93,28 @@ func (s githubService) GetGitHubStatus(ctx context.Context, req *modfarmv1.GetGi
 			res.Installations = append(res.Installations, installationTo(in))
 		}
 	}
-	repositories, err := s.github.Repositories(ctx, p.Org.ID)
-	for _, r := range repositories {
-		res.Repositories = append(res.Repositories, &modfarmv1.GitHubRepository{Name: r.FullName, Private: r.Private, SweptAt: moment(r.SweptAt)})
-	}
+	res.Repositories, err = s.repositoriesOf(ctx, p.Org.ID)
 	return res, err
+}
+
+// repositoriesOf lists what an organization's tags are built from.
+func (s githubService) repositoriesOf(ctx context.Context, orgID string) (list []*modfarmv1.GitHubRepository, err error) {
+	repositories, err := s.github.Repositories(ctx, orgID)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range repositories {
+		modules, err := s.github.Linked(ctx, orgID, r)
+		if err != nil {
+			return nil, err
+		}
+		row := &modfarmv1.GitHubRepository{Name: r.FullName, Private: r.Private, SweptAt: moment(r.SweptAt)}
+		for _, id := range modules {
+			row.Modules = append(row.Modules, id.String())
+		}
+		list = append(list, row)
+	}
+	return list, nil
 }
 
 func installationTo(in github.Installation) *modfarmv1.GitHubInstallation {
@@ -139,7 +156,14 @@ func (s githubService) SyncGitHub(ctx context.Context, req *modfarmv1.SyncGitHub
 	if err != nil {
 		return nil, err
 	}
-	return &modfarmv1.SyncGitHubResponse{Repositories: int32(swept.Repositories), Tags: int32(swept.Tags)}, nil //nolint:gosec // far below
+	if s.accounts.RequireFarmOwner(ctx, p) == nil { // deliveries are of all organizations
+		if swept.Redelivered, err = s.github.Redeliver(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return &modfarmv1.SyncGitHubResponse{
+		Repositories: int32(swept.Repositories), Tags: int32(swept.Tags), Redelivered: int32(swept.Redelivered), //nolint:gosec // far below
+	}, nil
 }
 
 // ListGitHubTags lists the ledger of the caller's organization.

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -113,6 +114,9 @@ func stockKey(k account.Key) *appv1.APIKeyWithAuthorizations {
 	}
 	if k.Module != "" {
 		auth.AuthorizationId, auth.ResourceType, auth.ResourceId = "module_"+string(k.Role), "module", k.OrgID+":"+k.Module
+	}
+	if k.Workflow != nil {
+		auth.AuthorizationId, auth.ResourceType, auth.ResourceId = "module_"+string(k.Role), "module", k.OrgID+":"+strings.Join(k.Workflow.Modules, ",")
 	}
 	return &appv1.APIKeyWithAuthorizations{
 		ApiKey:         &appv1.APIKey{Id: k.ID, Name: k.Name, CreatedOn: timestamppb.New(k.CreatedAt)},

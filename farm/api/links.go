@@ -21,7 +21,7 @@ func (s buildService) linker(ctx context.Context, role account.Role) (account.Pr
 // LinkRepo links a module of the caller's with the repository that it is built from. The same again is the
 // same link. Stock clients put a namespace where an organization's id belongs.
 func (s buildService) LinkRepo(ctx context.Context, req *buildv1.LinkRepoRequest) (*buildv1.LinkRepoResponse, error) {
-	p, err := s.linker(ctx, account.RolePublisher)
+	p, err := s.linker(ctx, account.RoleOwner) // whose runs are given keys
 	if err != nil {
 		return nil, err
 	}

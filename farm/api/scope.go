@@ -19,7 +19,8 @@ import (
 // scopeGate holds keys of one module to it, for every RPC there is and will be: a
 // request of such a key must name its module, or a build of it, by the fields that
 // all services name these by, and nothing else. What names neither is refused,
-// except what scopeFree lists. Keys of an organization pass.
+// except what scopeFree lists. Keys of workflow runs are held to their modules in the
+// same way, and to what forWorkflows lists. Keys of an organization pass.
 type scopeGate struct{ *server }
 
 // scopeFree are the calls that are good for every key: they tell about the key itself, or answer a key
@@ -38,6 +39,9 @@ func scopeFree(procedure string) bool {
 // WrapUnary checks the request.
 func (g scopeGate) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+		if err := checkProcedure(ctx, req.Spec()); err != nil {
+			return nil, err
+		}
 		if p, scoped := scopedCaller(ctx, req.Spec()); scoped {
 			if err := g.check(ctx, p, req.Any(), true); err != nil {
 				return nil, err
@@ -50,6 +54,9 @@ func (g scopeGate) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 // WrapStreamingHandler checks each message of the caller; the first has to name the module.
 func (g scopeGate) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
+		if err := checkProcedure(ctx, conn.Spec()); err != nil {
+			return err
+		}
 		if p, scoped := scopedCaller(ctx, conn.Spec()); scoped {
 			conn = &scopedConn{StreamingHandlerConn: conn, check: func(msg any, first bool) error { return g.check(ctx, p, msg, first) }}
 		}
@@ -91,6 +98,9 @@ func (g scopeGate) check(ctx context.Context, p account.Principal, msg any, must
 	if !ok {
 		return p.RequireWhole()
 	}
+	if err := checkRun(p, msg); err != nil {
+		return err
+	}
 	names := scopeNames{gate: g, caller: p}
 	fillModule(m.ProtoReflect(), p.Only())
 	if get, ok := msg.(*packagesv1.GetPackageRequest); ok {
@@ -109,7 +119,7 @@ func (g scopeGate) check(ctx context.Context, p account.Principal, msg any, must
 // that module's.
 func fillModule(m protoreflect.Message, id module.ID) {
 	field := m.Descriptor().Fields().ByName("module_id")
-	lists := strings.HasPrefix(string(m.Descriptor().Name()), "List")
+	lists := strings.HasPrefix(string(m.Descriptor().Name()), "List") && !id.IsZero()
 	if lists && isText(field) && m.Get(field).String() == "" && !namesBuild(m) {
 		m.Set(field, protoreflect.ValueOfString(id.String()))
 	}
@@ -190,7 +200,7 @@ func (s *server) ownJob(ctx context.Context, p account.Principal, id string) err
 	if err != nil {
 		return err
 	}
-	if build.OrgID != p.Org.ID || !p.Covers(build.Module) {
+	if build.OrgID != p.Org.ID || !p.Covers(build.Module) || !sameRun(p, build) {
 		return fmt.Errorf("%w: no job has the id %q; list the builds to find the right one", module.ErrNotFound, id)
 	}
 	return nil

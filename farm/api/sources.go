@@ -37,7 +37,8 @@ func (s buildService) StartSourceUploadBuild(ctx context.Context, stream *connec
 	}
 	sub, err := s.submission(ctx, p, &buildv1.StartBuildRequest{
 		ModuleId: info.GetModuleId(), ModuleVersion: stream.Msg().GetModuleVersion(), Platforms: info.GetPlatforms(),
-		Workdir: info.Workdir, Distro: info.Distro, NoCache: stream.Msg().GetNoCache(), //nolint:protogetter // what is unset stays unset
+		Workdir: info.Workdir, Distro: info.Distro, //nolint:protogetter // what is unset stays unset
+		NoCache: stream.Msg().GetNoCache(), Publish: stream.Msg().GetPublish(), FailFast: stream.Msg().GetFailFast(),
 	})
 	if err != nil {
 		return nil, err
@@ -183,15 +184,39 @@ func (s *server) getSource(w http.ResponseWriter, r *http.Request) error {
 	if !build.Uploaded() {
 		return module.Fault{Path: "job", Value: r.PathValue("job"), Problem: "its build is of a repository", Advice: "fetch that"}
 	}
-	object, err := s.registry.OpenSource(r.Context(), build.Commit)
+	return s.serveSource(w, r, build.Commit)
+}
+
+// getBuildSource sends the source of a build to a caller who may read the build, to run it again elsewhere.
+func (s *server) getBuildSource(w http.ResponseWriter, r *http.Request) error {
+	p, err := s.authenticated(r)
+	if err != nil {
+		return err
+	}
+	if err := p.Require(account.RoleReader); err != nil {
+		return err
+	}
+	build, err := s.ownBuild(r.Context(), p, r.PathValue("build"))
+	if err != nil {
+		return err
+	}
+	if !build.Uploaded() {
+		return module.Fault{Path: "build", Value: build.ID, Problem: "not of uploaded source, but of " + build.Repo, Advice: "fetch commit " + build.Commit + " there"}
+	}
+	return s.serveSource(w, r, build.Commit)
+}
+
+// serveSource sends uploaded source by its digest.
+func (s *server) serveSource(w http.ResponseWriter, r *http.Request, digest string) error {
+	object, err := s.registry.OpenSource(r.Context(), digest)
 	if err != nil {
 		return err
 	}
 	defer object.Close()
 	h := w.Header()
 	h.Set("Content-Type", wire.TypeArchive)
-	h.Set(wire.HeaderSHA256, build.Commit)
-	h.Set("ETag", `"`+build.Commit+`"`)
+	h.Set(wire.HeaderSHA256, digest)
+	h.Set("ETag", `"`+digest+`"`)
 	h.Set("Cache-Control", "no-store")
 	http.ServeContent(w, r, "", object.ModTime, object.Content)
 	return nil

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
@@ -20,6 +21,7 @@ import (
 	"github.com/modfarm/modfarm/farm"
 	"github.com/modfarm/modfarm/farm/account"
 	"github.com/modfarm/modfarm/farm/api/apitest"
+	"github.com/modfarm/modfarm/farm/registry"
 	"github.com/modfarm/modfarm/module"
 	buildv1 "github.com/modfarm/modfarm/proto/gen/viam/app/build/v1"
 	packagesv1 "github.com/modfarm/modfarm/proto/gen/viam/app/packages/v1"
@@ -152,6 +154,72 @@ func TestSourceBuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantRefused(t, f, fromGit, "v0.1.0 now means commit "+commit[:12], "give this a new version")
+}
+
+// TestSourceOfABuild holds that who may read a build gets its source, and nobody else: not by a key of another module, of
+// another organization, of a machine or of a worker. When it is collected, neither this nor a retry goes.
+func TestSourceOfABuild(t *testing.T) {
+	t.Parallel()
+	f, c, worker := buildFarm(t)
+	source := sourceOf(t, "", strings.Repeat("int main;", 20_000))
+	id, err := c.fromSource(f, "", ".", source, "linux/amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner, err := client.New(client.Config{URL: f.URL, KeyID: f.KeyID, Key: f.Key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	build, err := owner.Build(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got bytes.Buffer
+	if err := owner.BuildSource(t.Context(), build, &got); err != nil || !bytes.Equal(got.Bytes(), source) {
+		t.Errorf("got %d bytes of %d, %v", got.Len(), len(source), err)
+	}
+	_, foreignID, foreignKey := f.AddOrg(t, "Other", "other", account.RoleOwner)
+	readerID, readerKey := f.AddKey(t, f.Org.ID, account.RoleReader)
+	machineID, machineKey := f.AddKey(t, f.Org.ID, account.RoleMachine)
+	fromGit, err := start(c, "", "linux/arm64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		build, keyID, key string
+		want              int
+		says              string
+	}{
+		"reader":              {id, readerID, readerKey, http.StatusOK, ""},
+		"machine":             {id, machineID, machineKey, http.StatusForbidden, "reader"},
+		"another's":           {id, foreignID, foreignKey, http.StatusNotFound, "no build has the id"},
+		"nobody":              {id, "", "", http.StatusUnauthorized, ""},
+		"worker token":        {id, "", apitest.WorkerToken, http.StatusUnauthorized, ""},
+		"build of a tag":      {fromGit, f.KeyID, f.Key, http.StatusUnprocessableEntity, "not of uploaded source, but of " + repo},
+		"no such build":       {"none", f.KeyID, f.Key, http.StatusNotFound, "no build has the id"},
+		"a path of something": {"..%2f..%2fhealthz", f.KeyID, f.Key, http.StatusNotFound, "no build has the id"},
+	} {
+		res := get(t, http.MethodGet, f.URL+wire.PathBuilds+tt.build+"/source", tt.keyID, tt.key)
+		if res.code != tt.want || !strings.Contains(res.body, tt.says) {
+			t.Errorf("%s: %d %.200s; want %d with %q", name, res.code, res.body, tt.want, tt.says)
+		}
+	}
+
+	a := claim(t, worker)
+	if _, err := worker.Finish(t.Context(), a.Lease.LeaseRef, client.Outcome{Kind: client.OutcomeFailed, Reason: "make: error", Strategy: module.StrategyNative}); err != nil {
+		t.Fatal(err)
+	}
+	ahead := func() time.Time { return time.Now().Add(7 * 24 * time.Hour) }
+	later := &registry.Registry{Store: f.Registry.Store, Blobs: f.Registry.Blobs, Now: ahead}
+	if done, err := later.Collect(t.Context()); err != nil || done.Blobs != 1 {
+		t.Fatalf("collected %+v, %v", done, err)
+	}
+	if err := owner.BuildSource(t.Context(), build, io.Discard); !errors.Is(err, module.ErrNotFound) || !strings.Contains(err.Error(), "upload it again") {
+		t.Errorf("the source when it is collected: %v", err)
+	}
+	if _, err := owner.RetryBuild(t.Context(), id, module.Platform{}, ""); !errors.Is(err, module.ErrNotFound) || !strings.Contains(err.Error(), "upload it again") {
+		t.Errorf("a retry without the source: %v", err)
+	}
 }
 
 // wantRefused waits until a build ended as refused, for a reason that holds the parts.

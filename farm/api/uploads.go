@@ -91,7 +91,7 @@ func (s *server) newModuleTarget(r *http.Request, n wire.NewUpload) (target, err
 	if err != nil {
 		return target{}, err
 	}
-	p, err := s.httpCaller(r, account.RolePublisher, rel.ID)
+	p, err := s.uploader(r, rel)
 	if err != nil {
 		return target{}, err
 	}
@@ -168,10 +168,19 @@ func (s *server) ownTarget(r *http.Request, row registry.Pending) (target, error
 	if p.Org.ID != row.OrgID {
 		return target{}, unknownUpload(row.ID)
 	}
-	if p, err = s.httpCaller(r, account.RolePublisher, row.Release.ID); err != nil {
+	if p, err = s.uploader(r, row.Release); err != nil {
 		return target{}, err
 	}
 	return s.moduleTarget(r, p, row)
+}
+
+// uploader is the caller, when they may publish a release.
+func (s *server) uploader(r *http.Request, rel module.Release) (account.Principal, error) {
+	p, err := s.httpCaller(r, account.RolePublisher, rel.ID)
+	if err != nil {
+		return p, err
+	}
+	return p, p.RequireVersion(rel.Version)
 }
 
 func unknownUpload(id string) error {

@@ -1,9 +1,11 @@
 package github
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	gh "github.com/google/go-github/v60/github"
 
@@ -29,7 +31,12 @@ func (g *GitHub) installationEvent(ctx context.Context, e event) (string, error)
 		}
 		in.Removed, in.UpdatedAt = true, g.now()
 		g.dropClient(in.ID)
-		return "the App is not on " + in.Account + " any more", g.Store.SaveInstallation(ctx, in)
+		outcome := "the App is suspended on " + in.Account
+		if e.Action == "deleted" {
+			outcome = "the App is not on " + in.Account + " any more"
+			err = g.Store.DropAppLink(ctx, appLinkID(in.ID))
+		}
+		return outcome, errors.Join(err, g.Store.SaveInstallation(ctx, in))
 	}
 	if err := g.readInstallation(ctx, e.Installation.ID); err != nil {
 		return "", err
@@ -56,19 +63,29 @@ func (g *GitHub) repositoryEvent(ctx context.Context, e event) (string, error) {
 		return "", errOtherEvent
 	}
 	repo, err := g.known(ctx, e.Repository.ID)
-	if errors.Is(err, module.ErrNotFound) {
-		return "no installation covers the repository", nil
-	}
-	if err != nil {
+	unknown := errors.Is(err, module.ErrNotFound)
+	if err != nil && !unknown {
 		return "", err
 	}
-	if e.Action == "deleted" {
+	if e.Action == "deleted" && !unknown {
 		repo.Removed = true
 		return "the repository is gone", g.Store.SaveRepositories(ctx, []Repository{repo})
 	}
-	if err := g.readInstallation(ctx, repo.InstallationID); err != nil {
-		return "", err
+	// One that was transferred leaves an installation, and may come to another.
+	read := []int64{repo.InstallationID}
+	if e.Installation != nil {
+		read = append(read, e.Installation.ID)
 	}
+	read = slices.DeleteFunc(slices.Compact(read), func(id int64) bool { return id == 0 })
+	if len(read) == 0 {
+		return "no installation covers the repository", nil
+	}
+	for _, id := range read {
+		if err := g.readInstallation(ctx, id); err != nil && !errors.Is(err, module.ErrNotFound) {
+			return "", err
+		}
+	}
+	g.hurry(loopSweep)
 	return "the repository was read again", nil
 }
 
@@ -91,17 +108,23 @@ func (g *GitHub) readInstallation(ctx context.Context, id int64) error {
 		return err
 	}
 	in := Installation{ID: id, Account: found.GetAccount().GetLogin(), Removed: found.SuspendedAt != nil, UpdatedAt: g.now()}
-	if _, err := g.installation(ctx, id); errors.Is(err, module.ErrNotFound) {
-		orgs, err := g.Organizations.OrgIDs(ctx)
-		if err != nil {
-			return err
-		}
-		if len(orgs) == 1 {
+	known, err := g.installation(ctx, id)
+	if errors.Is(err, module.ErrNotFound) {
+		orgs, oerr := g.Organizations.OrgIDs(ctx)
+		if err = oerr; len(orgs) == 1 {
 			in.OrgID = orgs[0]
 		}
 	}
+	if err != nil {
+		return err
+	}
 	if err := g.Store.SaveInstallation(ctx, in); err != nil || in.Removed {
 		return err
+	}
+	if in.OrgID = cmp.Or(in.OrgID, known.OrgID); known.Account != in.Account {
+		if err := g.shareWithOwner(ctx, in); err != nil {
+			return err
+		}
 	}
 	return g.readRepositories(ctx, in)
 }
@@ -112,7 +135,7 @@ func (g *GitHub) readRepositories(ctx context.Context, in Installation) error {
 	if err != nil {
 		return err
 	}
-	listed := map[int64]bool{}
+	listed := map[int64]Repository{}
 	var list []Repository
 	options := &gh.ListOptions{PerPage: perPage}
 	for {
@@ -123,10 +146,10 @@ func (g *GitHub) readRepositories(ctx context.Context, in Installation) error {
 			return g.trouble(err, in.ID, "list the repositories of "+in.Account)
 		}
 		for _, r := range page.Repositories {
-			listed[r.GetID()] = true
-			list = append(list, Repository{
+			listed[r.GetID()] = Repository{
 				ID: r.GetID(), InstallationID: in.ID, FullName: r.GetFullName(), CloneURL: r.GetCloneURL(), Private: r.GetPrivate(),
-			})
+			}
+			list = append(list, listed[r.GetID()])
 		}
 		if options.Page = answer.NextPage; options.Page == 0 {
 			break
@@ -137,9 +160,14 @@ func (g *GitHub) readRepositories(ctx context.Context, in Installation) error {
 		return err
 	}
 	for _, r := range before {
-		if !listed[r.ID] {
+		now, there := listed[r.ID]
+		if !there {
 			r.Removed = true
 			list = append(list, r)
+			continue
+		}
+		if err := g.moveLinks(ctx, r, now); err != nil {
+			return err
 		}
 	}
 	return g.Store.SaveRepositories(ctx, list)
@@ -197,7 +225,7 @@ func (g *GitHub) Connect(ctx context.Context, account, orgID string) (Installati
 			continue
 		}
 		in.OrgID, in.UpdatedAt = orgID, g.now()
-		if err := g.Store.SaveInstallation(ctx, in); err != nil {
+		if err := errors.Join(g.Store.SaveInstallation(ctx, in), g.shareWithOwner(ctx, in)); err != nil {
 			return Installation{}, err
 		}
 		g.hurry(loopSweep)

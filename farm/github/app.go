@@ -67,6 +67,9 @@ func (g *GitHub) SetApp(ctx context.Context, app App, secrets AppSecrets) error 
 		return err
 	}
 	g.forget()
+	for name := range g.wake { // the loops may wait for an App
+		g.hurry(name)
+	}
 	g.Log.InfoContext(ctx, "github app set", "app", app.Slug, "id", app.ID)
 	return nil
 }
@@ -100,6 +103,7 @@ func (g *GitHub) forget() {
 	defer g.mu.Unlock()
 	g.app = nil
 	clear(g.clients)
+	clear(g.tokens)
 }
 
 // current is the App, logged in. Another process of the farm may have set it up meanwhile, so that nothing is kept
@@ -205,10 +209,45 @@ func (g *GitHub) CheckoutToken(ctx context.Context, orgID, repo string) (string,
 	token, _, err := a.api.Apps.CreateInstallationToken(ctx, r.InstallationID, &gh.InstallationTokenOptions{
 		RepositoryIDs: []int64{r.ID}, Permissions: &gh.InstallationPermissions{Contents: new("read")},
 	})
-	if err != nil {
-		return "", explain(err, "mint a checkout token for "+r.FullName)
+	if err == nil {
+		g.remember(r, token)
+		return token.GetToken(), nil
 	}
-	return token.GetToken(), nil
+	if err = explain(err, "mint a checkout token for "+r.FullName); final(err) {
+		return "", err
+	}
+	// GitHub is away: builds that are known go on with what there is.
+	last, ok := g.lastToken(r)
+	if !ok && r.Private {
+		return "", err
+	}
+	g.Log.WarnContext(ctx, "github away: no new checkout token", "repository", r.FullName, "another", ok, "error", err)
+	return last, nil
+}
+
+// tokenReserve is how long a token must still be good for to be given to another job, while GitHub is away.
+const tokenReserve = 10 * time.Minute
+
+// remember keeps the newest token of a repository for the time when GitHub is away. It is nowhere but in memory.
+func (g *GitHub) remember(r Repository, token *gh.InstallationToken) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for id, t := range g.tokens {
+		if t.GetExpiresAt().Before(g.now()) {
+			delete(g.tokens, id)
+		}
+	}
+	g.tokens[r.ID] = token
+}
+
+func (g *GitHub) lastToken(r Repository) (string, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t := g.tokens[r.ID]
+	if t == nil || t.GetExpiresAt().Before(g.now().Add(tokenReserve)) {
+		return "", false
+	}
+	return t.GetToken(), true
 }
 
 // repositoryAt finds the repository of a clone URL among those of an organization.

@@ -1,7 +1,6 @@
 package github
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -17,11 +16,12 @@ import (
 
 	"github.com/modfarm/modfarm/farm"
 	"github.com/modfarm/modfarm/module"
+	"github.com/modfarm/modfarm/module/problems"
 )
 
 const (
-	// checkEvery is how often the job of a check is looked at.
-	checkEvery = 2 * time.Second
+	// checkEvery is how often the job of a check is looked at: what changes meanwhile is told together.
+	checkEvery = 3 * time.Second
 	// annotationsAtOnce is how many annotations GitHub takes with one call. Source: GitHub's documentation of checks.
 	annotationsAtOnce = 50
 	// maxAnnotations bounds them for one check.
@@ -52,10 +52,8 @@ func (g *GitHub) updateChecks(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, c := range list {
-			if err := g.updateCheck(ctx, c); err != nil {
-				return err
-			}
+		if err := side(ctx, list, g.updateCheck); err != nil {
+			return err
 		}
 		if len(list) < batch {
 			return nil
@@ -262,7 +260,7 @@ func escapeMarkdown(s string) string {
 
 // annotations are the compiler errors in the last part of a job's log.
 func (g *GitHub) annotations(ctx context.Context, b farm.Build, j farm.Job) ([]*gh.CheckRunAnnotation, error) {
-	var log bytes.Buffer
+	found := problems.New(b.Workdir)
 	for offset := max(0, j.LogSize-logRead); offset < j.LogSize; {
 		chunks, err := g.Builds.ReadLog(ctx, j.ID, offset, 0)
 		if err != nil {
@@ -272,12 +270,12 @@ func (g *GitHub) annotations(ctx context.Context, b farm.Build, j farm.Job) ([]*
 			break
 		}
 		for _, c := range chunks {
-			log.Write(c.Data)
+			_, _ = found.Write(c.Data) // never fails
 			offset = c.Offset + int64(len(c.Data))
 		}
 	}
 	var list []*gh.CheckRunAnnotation
-	for _, p := range Problems(&log, b.Workdir) {
+	for _, p := range found.Problems() {
 		if len(list) == maxAnnotations {
 			break
 		}

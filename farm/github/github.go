@@ -6,6 +6,7 @@ package github
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -60,6 +61,8 @@ type GitHub struct {
 	LogKey []byte
 	// HTTP makes the calls; nil for a client of its own. It must not follow redirects with credentials.
 	HTTP *http.Client
+	// Lead calls run while no other process of the farm is in a Lead of the same name; nil where there is no other.
+	Lead func(ctx context.Context, name string, run func(context.Context) error) error
 	// SweepEvery is how often tags and failed deliveries are compared; zero for DefaultSweep.
 	SweepEvery time.Duration
 	// Log gets what is done; nil drops it.
@@ -73,6 +76,7 @@ type GitHub struct {
 
 	mu      sync.Mutex
 	clients map[int64]*gh.Client
+	tokens  map[int64]*gh.InstallationToken // the last checkout token of a repository, by its number
 	app     *appClient
 }
 
@@ -82,6 +86,8 @@ const (
 	DefaultSweep = 10 * time.Minute
 	// tick is how often loops look whether something is due that nobody woke them for.
 	tick = time.Second
+	// noAppTick is the same while no App is set up: another process of the farm may set one up.
+	noAppTick = time.Minute
 	// callTimeout bounds one call of GitHub.
 	callTimeout = 20 * time.Second
 )
@@ -102,6 +108,7 @@ func (g *GitHub) setup() {
 			g.wake[name] = make(chan struct{}, 1)
 		}
 		g.clients = map[int64]*gh.Client{}
+		g.tokens = map[int64]*gh.InstallationToken{}
 		if g.HTTP == nil {
 			g.HTTP = &http.Client{Timeout: callTimeout}
 		}
@@ -115,32 +122,65 @@ func (g *GitHub) setup() {
 }
 
 // Run stores deliveries, acts on them, settles tags, updates checks and sweeps until ctx ends, and returns nil then.
+// Where several processes Run, one of them does all but storing.
 func (g *GitHub) Run(ctx context.Context) error {
 	g.setup()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { g.storeArrivals(ctx); return nil })
-	group.Go(func() error { g.loop(ctx, loopDeliveries, tick, g.processDeliveries); return nil })
-	group.Go(func() error { g.loop(ctx, loopTags, tick, g.settleTags); return nil })
-	group.Go(func() error { g.loop(ctx, loopChecks, tick, g.updateChecks); return nil })
-	group.Go(func() error { g.loop(ctx, loopSweep, g.SweepEvery, g.sweep); return nil })
+	group.Go(func() error {
+		if g.Lead == nil {
+			return g.loops(ctx)
+		}
+		return g.Lead(ctx, "github", g.loops)
+	})
 	return group.Wait()
 }
 
-// loop does work whenever it is woken, and every so often. A fault is logged and tried again the next time.
+// loops is what one process does for all.
+func (g *GitHub) loops(ctx context.Context) error {
+	var all sync.WaitGroup
+	all.Go(func() { g.loop(ctx, loopDeliveries, tick, g.processDeliveries) })
+	all.Go(func() { g.loop(ctx, loopTags, tick, g.settleTags) })
+	all.Go(func() { g.loop(ctx, loopChecks, tick, g.updateChecks) })
+	all.Go(func() { g.loop(ctx, loopSweep, g.SweepEvery, g.sweep) })
+	all.Wait()
+	return nil
+}
+
+// loop does work whenever it is woken, and every so often; without an App there is none. A fault is logged and tried
+// again the next time.
 func (g *GitHub) loop(ctx context.Context, name string, every time.Duration, work func(context.Context) error) {
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
-		if err := work(ctx); err != nil && ctx.Err() == nil {
-			g.Log.ErrorContext(ctx, "github", "loop", name, "error", err)
-		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-timer.C:
 		case <-g.wake[name]:
 		}
+		if _, err := g.current(ctx); errors.Is(err, errNoApp) {
+			timer.Reset(noAppTick)
+			continue
+		}
+		if err := work(ctx); err != nil && ctx.Err() == nil {
+			g.Log.ErrorContext(ctx, "github", "loop", name, "error", err)
+		}
+		timer.Reset(every)
 	}
+}
+
+// sideBySide is how many calls of GitHub one loop has under way: a slow answer does not keep the others waiting.
+const sideBySide = 8
+
+// side does work on a list, some of it side by side, and returns the first fault.
+func side[T any](ctx context.Context, list []T, work func(context.Context, T) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(sideBySide)
+	for _, one := range list {
+		group.Go(func() error { return work(ctx, one) })
+	}
+	return group.Wait()
 }
 
 // hurry wakes a loop.

@@ -43,10 +43,8 @@ func (g *GitHub) settleTags(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, t := range list {
-			if err := g.settle(ctx, t); err != nil {
-				return err
-			}
+		if err := side(ctx, list, g.settle); err != nil {
+			return err
 		}
 		if len(list) < batch {
 			return nil
@@ -75,6 +73,9 @@ func (g *GitHub) settle(ctx context.Context, t Tag) error {
 	}
 	err = g.Store.UpdateTag(ctx, t.RepoID, t.Name, func(stored *Tag) error {
 		renoticed := !stored.NextAt.Equal(t.NextAt) // an event came while we looked: look again
+		if renoticed && !next.submitted() {
+			return nil // what was said of it may be old by now
+		}
 		again := stored.NextAt
 		seen, source := stored.SeenAt, stored.Source
 		*stored = next
@@ -105,12 +106,16 @@ func (g *GitHub) judge(ctx context.Context, t Tag) (Tag, error) {
 		return t, err
 	}
 	if in.Removed {
-		return t.end(TagRefused, "the GitHub App was taken off "+in.Account+"; install it there again, and run 'modfarm github sync'"), nil
+		return t.end(TagRefused, "the GitHub App was taken off "+in.Account+", or is suspended there; let it in again, and run 'modfarm github sync --tag "+t.Name+" "+repo.FullName+"'"), nil
 	}
-	if in.OrgID == "" {
+	links, err := g.linksOf(ctx, repo)
+	if err != nil {
+		return t, err
+	}
+	if in.OrgID == "" && len(links) == 0 {
 		return t.end(TagWaiting, fmt.Sprintf("nobody has said to which organization the account %s belongs; run 'modfarm github connect %s --org NAMESPACE'", in.Account, in.Account)), nil
 	}
-	what, version, err := splitTag(t.Name)
+	what, version, err := SplitTag(t.Name)
 	if err != nil {
 		return t.end(TagRefused, err.Error()), nil
 	}
@@ -121,6 +126,9 @@ func (g *GitHub) judge(ctx context.Context, t Tag) (Tag, error) {
 	if err != nil {
 		return t, err
 	}
+	if !t.submitted() {
+		t.Builds = nil // whatever it was refused for may have changed
+	}
 	if len(t.Builds) > 0 && t.Commit != commit {
 		t.Moved = true
 		return t.end(TagRefused, fmt.Sprintf("the tag was built at commit %s and now names %s; a version never changes: put the tag back, or tag the new commit with a new version",
@@ -128,9 +136,14 @@ func (g *GitHub) judge(ctx context.Context, t Tag) (Tag, error) {
 	}
 	t.Object, t.Commit, t.Moved = object, commit, false
 	if len(t.Builds) == 0 {
-		return g.start(ctx, t, repo, in.OrgID, what, version)
+		return g.start(ctx, t, repo, in, what, version)
 	}
 	return g.watch(ctx, t)
+}
+
+// submitted says that the farm has builds of it.
+func (t Tag) submitted() bool {
+	return slices.ContainsFunc(t.Builds, func(b TagBuild) bool { return b.BuildID != "" })
 }
 
 // end gives a tag a state that stays until something happens.
@@ -141,8 +154,8 @@ func (t Tag) end(state TagState, reason string) Tag {
 
 func short(commit string) string { return commit[:min(12, len(commit))] }
 
-// splitTag reads "v1.2.3" and "widget/v1.2.3".
-func splitTag(name string) (what string, v module.Version, err error) {
+// SplitTag reads the tags that name a version: "v1.2.3", and "widget/v1.2.3" of one module in a repository of several.
+func SplitTag(name string) (what string, v module.Version, err error) {
 	text := name
 	if i := strings.LastIndexByte(name, '/'); i >= 0 {
 		what, text = name[:i], name[i+1:]
@@ -155,7 +168,7 @@ func splitTag(name string) (what string, v module.Version, err error) {
 }
 
 // start submits the builds of a tag.
-func (g *GitHub) start(ctx context.Context, t Tag, repo Repository, orgID, what string, v module.Version) (Tag, error) {
+func (g *GitHub) start(ctx context.Context, t Tag, repo Repository, in Installation, what string, v module.Version) (Tag, error) {
 	found, err := g.modulesAt(ctx, repo, t.Commit)
 	if err != nil {
 		return t, err
@@ -170,7 +183,7 @@ func (g *GitHub) start(ctx context.Context, t Tag, repo Repository, orgID, what 
 		case m.problem != "":
 			b.Reason = m.problem
 		default:
-			build, err := g.submit(ctx, repo, orgID, t, m, v)
+			build, err := g.submit(ctx, repo, in, t, m, v)
 			if err != nil && !final(err) {
 				return t, err
 			}
@@ -186,20 +199,20 @@ func (g *GitHub) start(ctx context.Context, t Tag, repo Repository, orgID, what 
 }
 
 // submit asks the farm for one build, and remembers that GitHub is to be told of its jobs.
-func (g *GitHub) submit(ctx context.Context, repo Repository, orgID string, t Tag, m found, v module.Version) (farm.Build, error) {
-	_, owner, err := g.Modules.Lookup(ctx, m.id)
-	switch {
-	case errors.Is(err, module.ErrNotFound):
-		return farm.Build{}, fmt.Errorf("%w: %s names the module %s, which does not exist; make it with 'modfarm module create %s', then run 'modfarm github sync'",
-			module.ErrNotFound, m.file(), m.id, m.id)
-	case err != nil:
+func (g *GitHub) submit(ctx context.Context, repo Repository, in Installation, t Tag, m found, v module.Version) (farm.Build, error) {
+	id, owner, err := g.Modules.Lookup(ctx, m.id)
+	if errors.Is(err, module.ErrNotFound) {
+		err = fmt.Errorf("%w: %s names the module %s, which does not exist; make it with 'modfarm module create %s', then run 'modfarm github sync --tag %s %s'",
+			module.ErrNotFound, m.file(), m.id, m.id, t.Name, repo.FullName)
+	}
+	if err == nil {
+		err = g.permit(ctx, repo, in, m, id, owner)
+	}
+	if err != nil {
 		return farm.Build{}, err
-	case owner != orgID:
-		return farm.Build{}, fmt.Errorf("%w: %s names the module %s, which is not one of the organization that %s belongs to; give it a module of that organization",
-			module.ErrForbidden, m.file(), m.id, repo.FullName)
 	}
 	build, err := g.Builds.Submit(ctx, farm.Submission{
-		OrgID: orgID, Module: m.id, Version: v, Repo: repo.CloneURL, Ref: t.Commit, Workdir: m.dir, Platforms: m.platforms,
+		OrgID: owner, Module: m.id, Version: v, Repo: repo.CloneURL, Ref: t.Commit, Workdir: m.dir, Platforms: m.platforms,
 		RequestedBy: "the tag " + t.Name + " of " + repo.FullName,
 	})
 	if err != nil {

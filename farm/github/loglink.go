@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -58,6 +59,9 @@ func (g *GitHub) ServeLog(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 }
+
+// colours are what a terminal takes for colours and titles.
+var colours = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]*(\x07|\x1b\\)`)
 
 // plain leaves colours and terminal commands out: a browser shows them as rubbish.
 func plain(c farm.LogChunk) string { return colours.ReplaceAllString(string(c.Data), "") }

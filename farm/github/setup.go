@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"html/template"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -85,7 +84,11 @@ func (g *GitHub) BeginSetup(_ context.Context, ask Setup) (page string, err erro
 }
 
 func loopback(u *url.URL) bool {
-	return u.Scheme == "http" && (u.Hostname() == "localhost" || strings.HasPrefix(u.Hostname(), "127.") || u.Hostname() == "::1")
+	return u.Scheme == "http" && loopbackName(u.Hostname())
+}
+
+func loopbackName(host string) bool {
+	return host == "localhost" || strings.HasPrefix(host, "127.") || host == "::1"
 }
 
 func (g *GitHub) page(path string) string { return strings.TrimSuffix(g.PublicURL, "/") + path }
@@ -117,43 +120,41 @@ func (g *GitHub) readState(ctx context.Context, given string) (setupState, error
 	return state, nil
 }
 
-// manifest is what GitHub makes the App from. Source: GitHub's documentation of App manifests.
-func (g *GitHub) manifest(s Setup) map[string]any {
-	return map[string]any{
-		"name": s.Name, "url": g.page("/"), "redirect_url": g.page(CallbackPath), "public": false,
-		"hook_attributes":     map[string]any{"url": g.page(WebhookPath), "active": true},
-		"default_permissions": map[string]string{"contents": "read", "checks": "write", "metadata": "read"},
-		"default_events":      []string{"push", "create", "delete", "release", "repository", "check_run", "check_suite"},
-	}
+// appManifest is what GitHub makes the App from. Source: GitHub's documentation of App manifests.
+type appManifest struct {
+	Name        string `json:"name"`
+	URL         string `json:"url"`
+	RedirectURL string `json:"redirect_url"`
+	Public      bool   `json:"public"`
+	// Hook is nil for an App without a webhook; GitHub takes no hook without an address, active or not.
+	Hook        *manifestHook     `json:"hook_attributes,omitempty"`
+	Permissions map[string]string `json:"default_permissions"`
+	Events      []string          `json:"default_events,omitempty"`
 }
 
-//nolint:gochecknoglobals // a template, read once and never changed
-var pages = template.Must(template.New("").Parse(`{{define "page"}}<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{{.Title}}</title>
-<style>body{font:16px/1.5 system-ui,sans-serif;max-width:38em;margin:12vh auto;padding:0 1em}
-button,a.b{font:inherit;padding:.5em 1em;border:0;border-radius:.4em;background:#1f6f43;color:#fff;text-decoration:none;cursor:pointer}
-code{background:#eee;padding:.1em .3em}</style>
-<h1>{{.Title}}</h1>{{range .Lines}}<p>{{.}}</p>{{end}}
-{{if .Action}}<form method="post" action="{{.Action}}"><input type="hidden" name="manifest" value="{{.Manifest}}"><button>{{.Button}}</button></form>{{end}}
-{{if .Link}}<p><a class="b" href="{{.Link}}">{{.Button}}</a></p>{{end}}</html>{{end}}`))
-
-// pageData is what a page of the setup shows.
-type pageData struct {
-	Title                          string
-	Lines                          []string
-	Action, Manifest, Button, Link string
+type manifestHook struct {
+	URL    string `json:"url"`
+	Active bool   `json:"active"`
 }
 
-func (g *GitHub) show(w http.ResponseWriter, status int, d pageData) {
-	header := w.Header()
-	header.Set("Content-Type", "text/html; charset=utf-8")
-	header.Set("Cache-Control", "no-store")
-	header.Set("Referrer-Policy", "no-referrer") // the address holds the state
-	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'")
-	w.WriteHeader(status)
-	if err := pages.ExecuteTemplate(w, "page", d); err != nil {
-		g.Log.Warn("github setup page", "error", err)
+func (g *GitHub) manifest(s Setup) appManifest {
+	m := appManifest{
+		Name: s.Name, URL: g.page("/"), RedirectURL: g.page(CallbackPath),
+		Permissions: map[string]string{"contents": "read", "checks": "write", "metadata": "read"},
 	}
+	if g.reachableFrom(s.WebURL) {
+		m.Hook = &manifestHook{URL: g.page(WebhookPath), Active: true}
+		m.Events = []string{"push", "create", "delete", "release", "repository", "check_run", "check_suite"}
+	}
+	return m
+}
+
+// reachableFrom is false when the farm's address means another machine at GitHub: GitHub would not make an App with
+// such a webhook.
+func (g *GitHub) reachableFrom(web string) bool {
+	farm, err := url.Parse(g.PublicURL)
+	there, werr := url.Parse(web)
+	return err != nil || werr != nil || !loopbackName(farm.Hostname()) || loopbackName(there.Hostname())
 }
 
 // ServeSetup shows the page with the button that leads to GitHub.
@@ -162,26 +163,22 @@ func (g *GitHub) ServeSetup(w http.ResponseWriter, r *http.Request) {
 	given := r.URL.Query().Get("state")
 	state, err := g.readState(r.Context(), given)
 	if err != nil {
-		g.show(w, http.StatusBadRequest, pageData{Title: "The setup cannot go on", Lines: []string{err.Error()}})
+		g.show(w, http.StatusBadRequest, stopped(err))
 		return
 	}
-	manifest, err := json.Marshal(g.manifest(state.Setup))
+	asked := g.manifest(state.Setup)
+	manifest, err := json.Marshal(asked)
 	if err != nil {
-		g.show(w, http.StatusInternalServerError, pageData{Title: "The setup cannot go on", Lines: []string{err.Error()}})
+		g.show(w, http.StatusInternalServerError, stopped(err))
 		return
 	}
 	owner := ""
 	if state.Account != "" {
 		owner = "/organizations/" + state.Account
 	}
-	g.show(w, http.StatusOK, pageData{
-		Title: "Make the GitHub App " + state.Name,
-		Lines: []string{
-			"GitHub asks you to confirm the name, and gives this farm the App's secrets. Nothing is installed yet.",
-			"The App reads contents, writes checks, and is told of tags. It is asked for nothing else.",
-		},
-		Action: state.WebURL + owner + "/settings/apps/new?state=" + url.QueryEscape(given), Manifest: string(manifest), Button: "Go on at " + state.WebURL,
-	})
+	page := beginPage(state.Setup, asked)
+	page.Action, page.Manifest = state.WebURL+owner+"/settings/apps/new?state="+url.QueryEscape(given), string(manifest)
+	g.show(w, http.StatusOK, page)
 }
 
 // ServeCallback takes the code that GitHub sends the browser back with, and exchanges it for the App.
@@ -189,7 +186,7 @@ func (g *GitHub) ServeCallback(w http.ResponseWriter, r *http.Request) {
 	g.setup()
 	refuse := func(ctx context.Context, status int, err error) {
 		g.Log.WarnContext(ctx, "github setup", "error", err)
-		g.show(w, status, pageData{Title: "The setup cannot go on", Lines: []string{err.Error()}})
+		g.show(w, status, stopped(err))
 	}
 	state, err := g.readState(r.Context(), r.URL.Query().Get("state"))
 	if err != nil {
@@ -201,11 +198,7 @@ func (g *GitHub) ServeCallback(w http.ResponseWriter, r *http.Request) {
 		refuse(r.Context(), http.StatusBadGateway, err)
 		return
 	}
-	g.show(w, http.StatusOK, pageData{
-		Title: "The GitHub App " + app.Name + " is set up",
-		Lines: []string{"Now install it on the account whose repositories hold your modules. Choose those repositories only."},
-		Link:  app.PageURL + "/installations/new", Button: "Install it",
-	})
+	g.show(w, http.StatusOK, donePage(app))
 }
 
 // convert exchanges the code for the App's secrets, which works once.
@@ -227,9 +220,11 @@ func (g *GitHub) convert(ctx context.Context, s setupState, code string) (App, e
 	app := App{
 		ID: made.GetID(), Slug: made.GetSlug(), Name: made.GetName(), PageURL: made.GetHTMLURL(), WebURL: s.WebURL, APIURL: api, CreatedAt: g.now(),
 	}
-	return app, g.SetApp(ctx, app, AppSecrets{
-		PrivateKey: made.GetPEM(), WebhookSecrets: []string{made.GetWebhookSecret()}, ClientSecret: made.GetClientSecret(),
-	})
+	secrets := AppSecrets{PrivateKey: made.GetPEM(), ClientSecret: made.GetClientSecret()}
+	if secret := made.GetWebhookSecret(); secret != "" { // without a webhook there is none, and none would be easy to sign with
+		secrets.WebhookSecrets = []string{secret}
+	}
+	return app, g.SetApp(ctx, app, secrets)
 }
 
 // APIURL is the base of the REST API of the GitHub at an address. Source: GitHub's documentation of the REST API and of

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/modfarm/modfarm/farm"
 	"github.com/modfarm/modfarm/module"
 )
 
@@ -14,6 +15,22 @@ type Store interface {
 	AccountStore
 	TagStore
 	CheckStore
+	LinkStore
+}
+
+// LinkStore keeps which modules a repository builds, and whose an installation is.
+type LinkStore interface {
+	farm.LinkStore
+	// Unlinked says whether somebody removed the link of a module and a repository.
+	Unlinked(ctx context.Context, orgID, moduleName, repo string) (bool, error)
+	// MoveRepoLinks lets the links of a repository follow its new name.
+	MoveRepoLinks(ctx context.Context, from, to string) error
+	// SaveAppLink stores a link, or gives the one that exists another owner: those whom the former one let use it lose it,
+	// and the repository links that the App made by it go.
+	SaveAppLink(ctx context.Context, l farm.AppLink) error
+	// DropAppLink removes a link that is worth nothing any more, and the repository links that the App made by it; those
+	// of people stay, without it.
+	DropAppLink(ctx context.Context, id string) error
 }
 
 // AppStore keeps the one App.
@@ -96,6 +113,8 @@ type Repository struct {
 	BaselineAt time.Time
 	// SweptAt is when its tags were listed last.
 	SweptAt time.Time
+	// LinkedOrg is the organization whose modules were looked for in it, to be linked.
+	LinkedOrg string
 }
 
 // RepositoryFilter says which repositories; zero fields do not narrow.
@@ -103,7 +122,9 @@ type RepositoryFilter struct {
 	ID             int64
 	InstallationID int64
 	FullName       string
-	OrgID          string
+	// OrgID may build them: its account's, and those that one of its modules is linked with, if they are public or the
+	// account's owner lets it use the installation.
+	OrgID string
 }
 
 // TagStore keeps the ledger.

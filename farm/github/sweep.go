@@ -61,7 +61,7 @@ func (g *GitHub) Sync(ctx context.Context, orgID string) (Swept, error) {
 		}
 	}
 	if orgID == "" {
-		n, err := g.redeliver(ctx)
+		n, err := g.Redeliver(ctx)
 		swept.Redelivered = n
 		faults = append(faults, err)
 	}
@@ -107,6 +107,13 @@ func (g *GitHub) readInstallations(ctx context.Context) error {
 // sweepRepository compares a repository's tags with the ledger. The tags that are there when a repository is seen for
 // the first time are older than the App: nobody asked for them, so they are missing until somebody does.
 func (g *GitHub) sweepRepository(ctx context.Context, repo Repository) (noticed int, err error) {
+	in, err := g.installation(ctx, repo.InstallationID)
+	if err != nil || in.Removed {
+		return 0, err
+	}
+	if err := g.linkModules(ctx, &repo, in); err != nil {
+		return 0, err
+	}
 	tags, err := g.listTags(ctx, repo)
 	if err != nil {
 		return 0, err
@@ -125,7 +132,8 @@ func (g *GitHub) sweepRepository(ctx context.Context, repo Repository) (noticed 
 		switch {
 		case !ok && repo.BaselineAt.IsZero():
 			err = g.missTag(ctx, repo, name, object)
-		case !ok, t.State == TagDeleted, t.Object != "" && t.Object != object && !t.Moved && t.State != TagMissing:
+		case !ok, t.State == TagDeleted, t.Object != "" && t.Object != object && !t.Moved && t.State != TagMissing,
+			t.State == TagWaiting && t.NextAt.IsZero(): // until somebody said whose the account is
 			err = g.noticeTag(ctx, repo, name, sourceSweep)
 			noticed++
 		}
@@ -215,12 +223,15 @@ func (g *GitHub) BuildTag(ctx context.Context, orgID, fullName, name string) err
 // Tags lists the ledger of an organization, the last changed first.
 func (g *GitHub) Tags(ctx context.Context, f TagFilter) ([]Tag, error) { return g.Store.Tags(ctx, f) }
 
-// redeliver asks for deliveries that failed and never arrived since, each once: when that fails, too, the tags are
+// Redeliver asks for deliveries that failed and never arrived since, each once: when that fails, too, the tags are
 // found by the next sweep.
-func (g *GitHub) redeliver(ctx context.Context) (asked int, err error) {
+func (g *GitHub) Redeliver(ctx context.Context) (asked int, err error) {
 	a, err := g.current(ctx)
 	if err != nil {
 		return 0, err
+	}
+	if len(a.secrets.WebhookSecrets) == 0 {
+		return 0, nil // an App without a webhook has no deliveries
 	}
 	oldest := g.now().Add(-deliveriesBack)
 	failed := map[string]int64{} // by GUID

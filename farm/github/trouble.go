@@ -35,18 +35,29 @@ func explain(err error, what string) error {
 	case http.StatusUnprocessableEntity, http.StatusBadRequest:
 		kind = module.ErrInvalid
 	}
+	if limited(err) {
+		kind = module.ErrUnavailable // it is not a refusal of what was asked for
+	}
 	return fmt.Errorf("%w: %s: %w", kind, what, err)
 }
 
 // statusOf is the status that GitHub answered a call, or the request for a token before it, with; 0 for none.
 func statusOf(err error) int {
-	if r, ok := errors.AsType[*gh.ErrorResponse](err); ok && r.Response != nil {
-		return r.Response.StatusCode
-	}
-	if r, ok := errors.AsType[*ghinstallation.HTTPError](err); ok && r.Response != nil {
-		return r.Response.StatusCode
+	if r := responseOf(err); r != nil { //nolint:bodyclose // go-github has closed it
+		return r.StatusCode
 	}
 	return 0
+}
+
+// responseOf is the answer to a call, or to the request for a token before it; nil for none.
+func responseOf(err error) *http.Response {
+	if r, ok := errors.AsType[*gh.ErrorResponse](err); ok {
+		return r.Response
+	}
+	if r, ok := errors.AsType[*ghinstallation.HTTPError](err); ok {
+		return r.Response
+	}
+	return nil
 }
 
 // trouble is explain for a call of an installation. A token that is not accepted any more is replaced by a new one the
@@ -94,12 +105,23 @@ func limitOf(err error, now time.Time) (time.Duration, bool) {
 		}
 		return secondaryWait, true
 	}
-	if r, ok := errors.AsType[*gh.ErrorResponse](err); ok && r.Response != nil {
-		seconds, perr := strconv.Atoi(r.Response.Header.Get("Retry-After"))
-		refused := r.Response.StatusCode == http.StatusForbidden || r.Response.StatusCode == http.StatusTooManyRequests
-		if perr == nil && refused {
-			return time.Duration(seconds) * time.Second, true
-		}
+	if r := responseOf(err); r != nil { //nolint:bodyclose // go-github has closed it
+		return limitIn(r, now)
 	}
 	return 0, false
+}
+
+// limitIn reads a refusal that the libraries did not take for a limit: of a token, or with another status.
+func limitIn(r *http.Response, now time.Time) (time.Duration, bool) {
+	if r.StatusCode != http.StatusForbidden && r.StatusCode != http.StatusTooManyRequests {
+		return 0, false
+	}
+	if seconds, err := strconv.Atoi(r.Header.Get("Retry-After")); err == nil {
+		return time.Duration(max(seconds, 1)) * time.Second, true
+	}
+	reset, err := strconv.ParseInt(r.Header.Get("X-RateLimit-Reset"), 10, 64)
+	if err == nil && r.Header.Get("X-RateLimit-Remaining") == "0" {
+		return max(firstWait, time.Unix(reset, 0).Sub(now)), true
+	}
+	return secondaryWait, r.StatusCode == http.StatusTooManyRequests
 }

@@ -1,9 +1,11 @@
 package github_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/modfarm/modfarm/client"
 	"github.com/modfarm/modfarm/farm/github"
@@ -143,4 +145,72 @@ func TestTheAppIsMadeInABrowser(t *testing.T) {
 	repo.Tag(false, "v1.0.0")
 	w.publish(w.claim())
 	w.check(repo, "success")
+}
+
+// What changes quickly is told together.
+func TestChecksAreToldTogether(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	repo := w.repo("widget", false)
+	began := time.Now()
+	repo.Tag(false, "v1.0.0")
+	job := w.claim()
+	for i := range 100 {
+		_, err := w.worker.Extend(t.Context(), job.Lease.LeaseRef, client.Progress{Step: fmt.Sprintf("Step %d", i)})
+		w.must(err)
+	}
+	w.publish(job)
+	done := w.check(repo, "success")
+	if most := 2 + int(time.Since(began)/(3*time.Second)); len(done.History) > most {
+		t.Errorf("GitHub was told %d times within %s: %v", len(done.History), time.Since(began), done.History)
+	}
+}
+
+// Without GitHub's API a job gets the token that its build was read with, and a public repository needs none.
+func TestBuildsGoOnWithoutNewTokens(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]githubtest.Fault{
+		"bad gateway":     {Status: http.StatusBadGateway},
+		"too many":        {Status: http.StatusTooManyRequests},
+		"secondary limit": {Status: http.StatusForbidden, RetryAfter: 60, Secondary: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			repo := w.repo("widget", true)
+			repo.Tag(false, "v1.0.0")
+			w.eventually("the job to wait for a worker", func() bool {
+				row := w.tag(repo, "v1.0.0", github.TagWaiting)
+				if len(row.Builds) == 0 {
+					return false
+				}
+				build, err := w.owner.Build(t.Context(), row.Builds[0].BuildID)
+				return err == nil && build.Jobs[0].State == client.JobQueued
+			})
+			w.gh.Fail("access_tokens", fault)
+			job := w.claim()
+			if job.Token == "" || job.Job.Attempt != 1 {
+				t.Errorf("attempt %d has a token: %t", job.Job.Attempt, job.Token != "")
+			}
+			w.publish(job)
+			w.gh.Heal()
+			w.check(repo, "success")
+		})
+	}
+}
+
+// A sweep that GitHub sends away ends there, and the next one finds everything.
+func TestASweepThatIsSentAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	repo := w.repo("widget", false)
+	repo.Tag(false, "v1.0.0", "v1.0.1", "v1.0.2", "v1.0.3")
+	w.gh.Fail("matching-refs", githubtest.Fault{Status: http.StatusForbidden, RetryAfter: 1, Secondary: true, Times: 1})
+	if swept, err := w.github.Sync(t.Context(), ""); err == nil || swept.Tags != 0 {
+		t.Errorf("swept %+v, %v", swept, err)
+	}
+	w.eventually("a sweep that GitHub lets through", func() bool {
+		swept, err := w.github.Sync(t.Context(), "")
+		return err == nil && swept.Tags == 4
+	})
 }

@@ -77,6 +77,9 @@ func (g *GitHub) receive(w http.ResponseWriter, r *http.Request) (Delivery, erro
 	if err != nil {
 		return Delivery{}, err
 	}
+	if len(a.secrets.WebhookSecrets) == 0 {
+		return Delivery{}, refusal{http.StatusNotFound, "the GitHub App of this farm has no webhook: tell the farm its secret with 'modfarm github secret'"}
+	}
 	given := r.Header.Get("X-Hub-Signature-256")
 	if given == "" {
 		return Delivery{}, refusal{http.StatusUnauthorized, "X-Hub-Signature-256 is missing: set the App's webhook secret; SHA-1 signatures are not taken"}

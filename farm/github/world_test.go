@@ -68,6 +68,7 @@ type world struct {
 	registry *registry.Registry
 	farm     *farm.Farm
 	github   *github.GitHub
+	links    *farm.Links
 	worker   *client.Client
 	owner    *client.Client
 }
@@ -104,8 +105,9 @@ func newWorldOn(t *testing.T, dialect string) *world {
 		PublicURL: w.url, LogKey: key.SubKey("github-links"), SweepEvery: never, Log: log,
 	}
 	w.farm.Tokens = w.github
+	w.links = &farm.Links{Store: db}
 	w.serve(listener, api.New(api.Config{
-		Farm: w.farm, Registry: w.registry, Accounts: w.accounts, GitHub: w.github, WorkerToken: apitest.WorkerToken, PublicURL: w.url, Log: log,
+		Farm: w.farm, Registry: w.registry, Accounts: w.accounts, GitHub: w.github, Links: w.links, WorkerToken: apitest.WorkerToken, PublicURL: w.url, Log: log,
 	}))
 	w.worker, err = client.New(client.Config{URL: w.url, WorkerToken: apitest.WorkerToken})
 	w.must(err)

@@ -29,7 +29,7 @@ const (
 	blockFor = 2 * time.Second
 	// streamLength is about how many rings a stream keeps for workers that are away. More are of no use: one ring makes
 	// a worker claim until nothing is left.
-	streamLength = 10_000
+	streamLength = 1000
 	// pause is how long to wait after an error before the next try.
 	pause = time.Second
 

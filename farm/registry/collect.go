@@ -26,7 +26,8 @@ type CollectStore interface {
 	// of source packages.
 	HeldDigests(ctx context.Context) ([]string, error)
 	// UnneededBlobs returns digests, at most limit and those received longest ago
-	// first, that no release names and that were last received before a time.
+	// first, that no release names, that were last received before a time and that
+	// are not the source of a build which ended behind it and may be retried.
 	UnneededBlobs(ctx context.Context, before time.Time, limit int) ([]string, error)
 	// MarkBlob claims a blob for collection, if it still is as UnneededBlobs found
 	// it, and reports whether it did. Publishing takes no claimed blob.

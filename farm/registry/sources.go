@@ -67,11 +67,29 @@ func (r *Registry) ReadSource(ctx context.Context, sha256 string, paths []string
 	return archive.ReadFiles(ctx, object.Content, paths, maxSourceFile, archive.Limits{})
 }
 
+// KeepSource keeps received source for another grace period: a collection that
+// runs meanwhile leaves it. Source that is not there any more wraps
+// module.ErrNotFound.
+func (r *Registry) KeepSource(ctx context.Context, sha256 string) error {
+	_, err := r.Store.RenewBlob(ctx, sha256, r.now())
+	if errors.Is(err, module.ErrNotFound) {
+		return sourceGone(sha256)
+	}
+	if err != nil {
+		return fmt.Errorf("keep the uploaded source %s: %w", short(sha256), err)
+	}
+	return nil
+}
+
+func sourceGone(sha256 string) error {
+	return fmt.Errorf("%w: the uploaded source %s is not kept any more, as its build ended too long ago; upload it again for a new build", module.ErrNotFound, short(sha256))
+}
+
 // OpenSource returns the bytes of source that was received.
 func (r *Registry) OpenSource(ctx context.Context, sha256 string) (Object, error) {
 	object, err := r.Open(ctx, sha256)
 	if errors.Is(err, module.ErrNotFound) {
-		return Object{}, fmt.Errorf("%w: the uploaded source %s is not kept any more, as its build has ended; upload it again", module.ErrNotFound, short(sha256))
+		return Object{}, sourceGone(sha256)
 	}
 	return object, err
 }

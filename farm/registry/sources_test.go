@@ -3,6 +3,7 @@ package registry_test
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,6 +59,48 @@ func TestSourceIsKeptForItsBuild(t *testing.T) {
 			}
 			if _, err := f.ReadSource(t.Context(), source, nil); !errors.Is(err, module.ErrNotFound) {
 				t.Errorf("read when collected: %v", err)
+			}
+		})
+	}
+}
+
+// TestSourceIsKeptForARetry holds that uploaded source stays for the grace period behind the end of its build, however
+// long the build took and although no collection ran meanwhile. A retry keeps it for as long again, or says that it is gone.
+func TestSourceIsKeptForARetry(t *testing.T) {
+	t.Parallel()
+	for _, dialect := range storetest.Dialects() {
+		t.Run(dialect, func(t *testing.T) {
+			t.Parallel()
+			f := newFarm(t, servers.Open(t, dialect))
+			body, _ := packed(t, 1000)
+			source, err := f.ReceiveSource(t.Context(), bytes.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			const day = 24 * hour
+			now := time.Now()
+			build := builds.Build{
+				ID: uuid.NewString(), Module: module.ID{Namespace: "acme", Name: "widget"}, Commit: source,
+				Publish: module.PublishEach, CreatedAt: now, EndedAt: now.Add(10 * day),
+			}
+			if _, _, err = f.store.AddBuild(t.Context(), &builds.Record{Build: build}, func([]*builds.Record) string { return "" }); err != nil {
+				t.Fatal(err)
+			}
+			if done := f.collected(t, 11*day-hour); done.Blobs != 0 {
+				t.Fatalf("a build that ended within the grace period lost its source: %+v", done)
+			}
+			later := &registry.Registry{Store: f.store, Blobs: f.Blobs, Now: func() time.Time { return now.Add(12 * day) }}
+			if err := later.KeepSource(t.Context(), source); err != nil {
+				t.Fatal(err)
+			}
+			if done := f.collected(t, 13*day-hour); done.Blobs != 0 {
+				t.Errorf("source that was kept for a retry is collected: %+v", done)
+			}
+			if done := f.collected(t, 13*day+hour); done.Blobs != 1 {
+				t.Errorf("behind both grace periods: %+v", done)
+			}
+			if err := later.KeepSource(t.Context(), source); !errors.Is(err, module.ErrNotFound) || !strings.Contains(err.Error(), "upload it again") {
+				t.Errorf("kept when collected: %v", err)
 			}
 		})
 	}

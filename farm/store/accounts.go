@@ -98,10 +98,12 @@ func (s *Store) orgs(ctx context.Context, where string, args ...any) ([]account.
 	return orgs, err
 }
 
-const insertKey = "INSERT INTO api_keys (id, org_id, name, role, module_name, hash, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+const insertKey = "INSERT INTO api_keys (id, org_id, name, role, module_name, hash, created_at, expires_at, workflow) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 func keyArgs(key account.Key) []any {
-	return []any{key.ID, key.OrgID, key.Name, string(key.Role), key.Module, key.Hash, millis(key.CreatedAt), millis(key.ExpiresAt)}
+	return []any{
+		key.ID, key.OrgID, key.Name, string(key.Role), key.Module, key.Hash, millis(key.CreatedAt), millis(key.ExpiresAt), workflowText(key.Workflow),
+	}
 }
 
 // CreateKey stores an API key; an unknown organization is module.ErrNotFound.
@@ -120,15 +122,19 @@ func (t *tx) orgExists(ctx context.Context, id string) error {
 	return t.one(ctx, "SELECT id FROM orgs WHERE id = ?", []any{id}, &found)
 }
 
-const keyColumns = "k.id, k.org_id, k.name, k.role, k.module_name, k.hash, k.old_hash, k.old_until, k.created_at, k.expires_at, k.rotated_at, k.used_at"
+const keyColumns = "k.id, k.org_id, k.name, k.role, k.module_name, k.hash, k.old_hash, k.old_until, k.created_at, k.expires_at, k.rotated_at, k.used_at, k.workflow"
 
 // scanKey reads the columns of a key, and whatever more the query selects into more.
 func scanKey(row scanner, more ...any) (account.Key, error) {
 	var key account.Key
 	var oldUntil, created, expires, rotated, used int64
+	var workflow string
 	err := row.Scan(append([]any{
-		&key.ID, &key.OrgID, &key.Name, &key.Role, &key.Module, &key.Hash, &key.OldHash, &oldUntil, &created, &expires, &rotated, &used,
+		&key.ID, &key.OrgID, &key.Name, &key.Role, &key.Module, &key.Hash, &key.OldHash, &oldUntil, &created, &expires, &rotated, &used, &workflow,
 	}, more...)...)
+	if err == nil {
+		key.Workflow, err = workflowFrom(workflow)
+	}
 	key.OldUntil, key.CreatedAt, key.ExpiresAt = fromMillis(oldUntil), fromMillis(created), fromMillis(expires)
 	key.RotatedAt, key.UsedAt = fromMillis(rotated), fromMillis(used)
 	return key, err

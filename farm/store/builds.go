@@ -12,10 +12,10 @@ import (
 var _ farm.Store = (*Store)(nil)
 
 const buildColumns = `id, org_id, module_id, version, repo, ref, commit_sha, workdir, distro, publish, manifest, settings,
-	requested_by, token, resolve_after, resolve_tries, created_at, ended_at, had_token, no_cache`
+	requested_by, token, resolve_after, resolve_tries, created_at, ended_at, had_token, no_cache, asked_publish, fail_fast`
 
 // buildColumnCount is how many buildColumns are.
-const buildColumnCount = 20
+const buildColumnCount = 22
 
 // AddBuild implements farm.Builds. The row of the module and version is locked while match decides.
 func (s *Store) AddBuild(ctx context.Context, rec *farm.Record, match func([]*farm.Record) string) (*farm.Record, bool, error) {
@@ -23,6 +23,9 @@ func (s *Store) AddBuild(ctx context.Context, rec *farm.Record, match func([]*fa
 	err := s.tx(ctx, func(t *tx) error {
 		got, added = rec, true
 		b := rec.Build
+		if b.Version.IsZero() { // a module may have thousands of these, and none is another's
+			return t.insertBuild(ctx, rec)
+		}
 		_, err := t.exec(ctx, `INSERT INTO submissions (module_id, version, touched_at) VALUES (?, ?, ?)
 			ON CONFLICT (module_id, version) DO UPDATE SET touched_at = excluded.touched_at`,
 			b.Module.String(), b.Version.String(), millis(b.CreatedAt))
@@ -250,21 +253,22 @@ func buildValues(rec *farm.Record) ([]any, error) {
 	return []any{
 		b.ID, b.OrgID, b.Module.String(), b.Version.String(), b.Repo, b.Ref, b.Commit, b.Workdir, b.Distro, string(b.Publish),
 		manifest, settings, b.RequestedBy, rec.Token, millis(rec.ResolveAfter), int64(rec.ResolveTries),
-		millis(b.CreatedAt), millis(b.EndedAt), flag(rec.HadToken), flag(b.NoCache),
+		millis(b.CreatedAt), millis(b.EndedAt), flag(rec.HadToken), flag(b.NoCache), string(b.AskedPublish), flag(b.FailFast),
 	}, nil
 }
 
 func scanBuild(row scanner) (*farm.Record, error) {
 	var (
 		rec                            farm.Record
-		id, version, publish           string
+		id, version, publish, asked    string
 		manifest, settings             *string
 		resolveAfter, createdAt, ended int64
-		hadToken, noCache              int64
+		hadToken, noCache, failFast    int64
 		b                              = &rec.Build
 	)
 	err := row.Scan(&b.ID, &b.OrgID, &id, &version, &b.Repo, &b.Ref, &b.Commit, &b.Workdir, &b.Distro, &publish,
-		&manifest, &settings, &b.RequestedBy, &rec.Token, &resolveAfter, &rec.ResolveTries, &createdAt, &ended, &hadToken, &noCache)
+		&manifest, &settings, &b.RequestedBy, &rec.Token, &resolveAfter, &rec.ResolveTries, &createdAt, &ended, &hadToken, &noCache,
+		&asked, &failFast)
 	if err != nil {
 		return nil, err
 	}
@@ -275,6 +279,7 @@ func scanBuild(row scanner) (*farm.Record, error) {
 		return nil, fmt.Errorf("build %s: %w", b.ID, err)
 	}
 	b.Publish, rec.HadToken, b.NoCache = module.Publish(publish), hadToken != 0, noCache != 0
+	b.AskedPublish, b.FailFast = module.Publish(asked), failFast != 0
 	b.CreatedAt, b.EndedAt, rec.ResolveAfter = fromMillis(createdAt), fromMillis(ended), fromMillis(resolveAfter)
 	if manifest != nil {
 		b.Manifest = &module.Manifest{}

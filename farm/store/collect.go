@@ -44,15 +44,19 @@ func (s *Store) HeldDigests(ctx context.Context) ([]string, error) {
 // unneeded is what makes a blob one that a collector may claim.
 const unneeded = `marked_at = 0 AND received_at < ? AND NOT EXISTS (SELECT 1 FROM releases r WHERE r.sha256 = blobs.sha256)`
 
-// UnneededBlobs returns digests that no release names and that did not come lately.
+// uploadedSince are the digests of source whose builds ended lately. It names no blob, so that it is read once.
+const uploadedSince = `SELECT commit_sha FROM builds WHERE repo = '' AND ended_at >= ?`
+
+// UnneededBlobs returns digests that no release names, that did not come lately and that no build may be retried of.
 func (s *Store) UnneededBlobs(ctx context.Context, before time.Time, limit int) ([]string, error) {
 	var digests []string
-	err := s.all(ctx, "SELECT sha256 FROM blobs WHERE "+unneeded+" ORDER BY received_at LIMIT ?", []any{millis(before), limit}, func(row scanner) error {
-		var digest string
-		err := row.Scan(&digest)
-		digests = append(digests, digest)
-		return err
-	})
+	err := s.all(ctx, "SELECT sha256 FROM blobs WHERE "+unneeded+" AND sha256 NOT IN ("+uploadedSince+") ORDER BY received_at LIMIT ?",
+		[]any{millis(before), millis(before), limit}, func(row scanner) error {
+			var digest string
+			err := row.Scan(&digest)
+			digests = append(digests, digest)
+			return err
+		})
 	return digests, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/modfarm/modfarm/farm"
 	"github.com/modfarm/modfarm/farm/registry"
 )
 
@@ -30,12 +31,22 @@ func (s *Store) ExplainSearch(ctx context.Context, q registry.SearchQuery) (stri
 	if err != nil {
 		return "", err
 	}
+	return s.explain(ctx, query, args)
+}
+
+// ExplainClaim is how the database would look for the best job.
+func (s *Store) ExplainClaim(ctx context.Context, want farm.Want) (string, error) {
+	query, args := bestJobQuery(want)
+	return s.explain(ctx, query, args)
+}
+
+func (s *Store) explain(ctx context.Context, query string, args []any) (string, error) {
 	var plan strings.Builder
 	explain, columns := "EXPLAIN QUERY PLAN ", 4
 	if s.dialect == postgres {
 		explain, columns = "EXPLAIN ", 1
 	}
-	err = s.all(ctx, explain+query, args, func(row scanner) error {
+	err := s.all(ctx, explain+query, args, func(row scanner) error {
 		line := make([]any, columns)
 		for i := range line {
 			line[i] = new(any)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/modfarm/modfarm/farm"
 	"github.com/modfarm/modfarm/farm/github"
 )
 
@@ -130,13 +131,14 @@ func (s *Store) Installations(ctx context.Context, id int64) (list []github.Inst
 func (s *Store) SaveRepositories(ctx context.Context, list []github.Repository) error {
 	return s.tx(ctx, func(t *tx) error {
 		for _, r := range list {
-			_, err := t.exec(ctx, `INSERT INTO github_repositories (id, installation_id, full_name, clone_url, private, removed, baseline_at, swept_at)
-				VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+			_, err := t.exec(ctx, `INSERT INTO github_repositories (id, installation_id, full_name, clone_url, private, removed, baseline_at, swept_at, linked_org)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 				ON CONFLICT (id) DO UPDATE SET installation_id = excluded.installation_id, full_name = excluded.full_name,
 					clone_url = excluded.clone_url, private = excluded.private, removed = excluded.removed,
 					baseline_at = CASE WHEN excluded.baseline_at = 0 THEN github_repositories.baseline_at ELSE excluded.baseline_at END,
-					swept_at = CASE WHEN excluded.swept_at = 0 THEN github_repositories.swept_at ELSE excluded.swept_at END`,
-				r.ID, r.InstallationID, r.FullName, r.CloneURL, flag(r.Private), flag(r.Removed), millis(r.BaselineAt), millis(r.SweptAt))
+					swept_at = CASE WHEN excluded.swept_at = 0 THEN github_repositories.swept_at ELSE excluded.swept_at END,
+					linked_org = CASE WHEN excluded.linked_org = '' THEN github_repositories.linked_org ELSE excluded.linked_org END`,
+				r.ID, r.InstallationID, r.FullName, r.CloneURL, flag(r.Private), flag(r.Removed), millis(r.BaselineAt), millis(r.SweptAt), r.LinkedOrg)
 			if err != nil {
 				return err
 			}
@@ -144,6 +146,11 @@ func (s *Store) SaveRepositories(ctx context.Context, list []github.Repository) 
 		return nil
 	})
 }
+
+// ofOrg are the repositories that an organization may build: those of its accounts; and those that one of its modules is
+// linked with, when they are public, or their account's owner lets the organization use the installation.
+const ofOrg = `(i.org_id = ? OR EXISTS (SELECT 1 FROM repo_links l WHERE l.org_id = ? AND l.unlinked_at = 0 AND l.repo || '.git' = lower(r.clone_url)
+	AND l.farm_user <> '` + farm.ByGitHub + `' AND (r.private = 0 OR EXISTS (SELECT 1 FROM app_link_orgs a WHERE a.link_id = CAST(i.id AS TEXT) AND a.org_id = ?))))`
 
 // Repositories returns those that match, by name.
 func (s *Store) Repositories(ctx context.Context, f github.RepositoryFilter) (list []github.Repository, err error) {
@@ -158,14 +165,14 @@ func (s *Store) Repositories(ctx context.Context, f github.RepositoryFilter) (li
 		w.and("lower(r.full_name) = lower(?)", f.FullName)
 	}
 	if f.OrgID != "" {
-		w.and("i.org_id = ?", f.OrgID)
+		w.and(ofOrg, f.OrgID, f.OrgID, f.OrgID)
 	}
-	err = s.all(ctx, `SELECT r.id, r.installation_id, r.full_name, r.clone_url, r.private, r.removed, r.baseline_at, r.swept_at
+	err = s.all(ctx, `SELECT r.id, r.installation_id, r.full_name, r.clone_url, r.private, r.removed, r.baseline_at, r.swept_at, r.linked_org
 		FROM github_repositories r JOIN github_installations i ON i.id = r.installation_id`+w.clause()+" ORDER BY r.full_name, r.id", w.args, func(row scanner) error {
 		var r github.Repository
 		var private, removed int
 		var baseline, swept int64
-		err := row.Scan(&r.ID, &r.InstallationID, &r.FullName, &r.CloneURL, &private, &removed, &baseline, &swept)
+		err := row.Scan(&r.ID, &r.InstallationID, &r.FullName, &r.CloneURL, &private, &removed, &baseline, &swept, &r.LinkedOrg)
 		r.Private, r.Removed, r.BaselineAt, r.SweptAt = private != 0, removed != 0, fromMillis(baseline), fromMillis(swept)
 		list = append(list, r)
 		return err

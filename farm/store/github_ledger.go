@@ -92,7 +92,7 @@ func (s *Store) Tags(ctx context.Context, f github.TagFilter) ([]github.Tag, err
 		w.and("lower(r.full_name) = lower(?)", f.Repository)
 	}
 	if f.OrgID != "" {
-		w.and("i.org_id = ?", f.OrgID)
+		w.and(ofOrg, f.OrgID, f.OrgID, f.OrgID)
 	}
 	if f.State != "" {
 		w.and("t.state = ?", string(f.State))

@@ -11,10 +11,10 @@ import (
 )
 
 const jobColumns = `id, build_id, platform, state, step, reason, attempt, worker, strategy, pin, fallback_from, release,
-	lease_hash, lease_until, cancel, rung_at, log_size, created_at, started_at, ended_at, org_id, queued_at, memory, report`
+	lease_hash, lease_until, cancel, rung_at, log_size, created_at, started_at, ended_at, org_id, queued_at, memory, report, avoid_until`
 
 // jobColumnCount is how many jobColumns are.
-const jobColumnCount = 24
+const jobColumnCount = 25
 
 // errStale means that a job changed between reading and writing; the transaction is run again.
 var errStale = fmt.Errorf("%w: the job is being changed by others", module.ErrUnavailable)
@@ -48,7 +48,7 @@ func jobValues(j *farm.JobRecord) ([]any, error) {
 		job.ID, job.BuildID, job.Platform.String(), string(job.State), job.Step, job.Reason, int64(job.Attempt), job.Worker,
 		string(job.Strategy), string(j.Pin), string(job.FallbackFrom), release, j.LeaseHash, millis(j.LeaseUntil),
 		flag(job.CancelRequested), millis(j.RungAt), job.LogSize, millis(job.CreatedAt), millis(job.StartedAt), millis(job.EndedAt),
-		j.OrgID, millis(job.QueuedAt), job.Memory, report,
+		j.OrgID, millis(job.QueuedAt), job.Memory, report, millis(j.AvoidUntil),
 	}, nil
 }
 
@@ -58,12 +58,12 @@ func scanJob(row scanner) (*farm.JobRecord, error) {
 		platform, state, strategy, pin, fallbackFrom string
 		release, report                              *string
 		until, rung, created, started, ended, cancel int64
-		queued                                       int64
+		queued, avoid                                int64
 		j                                            = &rec.Job
 	)
 	err := row.Scan(&j.ID, &j.BuildID, &platform, &state, &j.Step, &j.Reason, &j.Attempt, &j.Worker, &strategy, &pin,
 		&fallbackFrom, &release, &rec.LeaseHash, &until, &cancel, &rung, &j.LogSize, &created, &started, &ended,
-		&rec.OrgID, &queued, &j.Memory, &report)
+		&rec.OrgID, &queued, &j.Memory, &report, &avoid)
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +74,7 @@ func scanJob(row scanner) (*farm.JobRecord, error) {
 	j.Strategy, rec.Pin, j.FallbackFrom = module.Strategy(strategy), module.Strategy(pin), module.Strategy(fallbackFrom)
 	j.CreatedAt, j.StartedAt, j.EndedAt = fromMillis(created), fromMillis(started), fromMillis(ended)
 	rec.LeaseUntil, rec.RungAt, j.QueuedAt = fromMillis(until), fromMillis(rung), fromMillis(queued)
+	rec.AvoidUntil = fromMillis(avoid)
 	if report != nil {
 		j.Report = &module.BuildReport{}
 		if err := json.Unmarshal([]byte(*report), j.Report); err != nil {

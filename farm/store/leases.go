@@ -47,44 +47,9 @@ func (t *tx) bestJob(ctx context.Context, want farm.Want) (*farm.JobRecord, erro
 	if len(want.Offers) == 0 {
 		return nil, fmt.Errorf("%w: nothing offered", module.ErrNotFound)
 	}
-	values := strings.TrimSuffix(strings.Repeat(`(CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS BIGINT)), `,
-		len(want.Offers)), ", ")
-	var args []any
-	for _, o := range want.Offers {
-		held := int64(math.MaxInt64)
-		if !o.HeldAfter.IsZero() {
-			held = millis(o.HeldAfter)
-		}
-		args = append(args, o.Platform.String(), string(o.Strategy), int64(o.Rank), held)
-	}
-	memory := want.Memory
-	if memory == 0 {
-		memory = math.MaxInt64
-	}
-	args = append(args, want.DefaultMemory, memory, millis(want.Overdue))
+	query, args := bestJobQuery(want)
 	var j *farm.JobRecord
-	err := t.all(ctx, `WITH offer (platform, strategy, preference, held_after) AS (VALUES `+values+`),
-		org AS (
-			SELECT DISTINCT q.platform, q.org_id FROM jobs q
-			WHERE q.state = 'queued' AND q.platform IN (SELECT platform FROM offer)),
-		head AS (
-			SELECT org.org_id, offer.preference, (
-				SELECT q.id FROM jobs q JOIN builds b ON b.id = q.build_id
-				WHERE q.state = 'queued' AND q.platform = org.platform AND q.org_id = org.org_id
-					AND CASE WHEN q.memory = 0 THEN CAST(? AS BIGINT) ELSE q.memory END <= CAST(? AS BIGINT)
-					AND CASE WHEN q.pin <> '' THEN q.pin = offer.strategy ELSE q.queued_at <= offer.held_after AND NOT EXISTS (
-						SELECT 1 FROM failed_strategies f
-						WHERE f.module_id = b.module_id AND f.platform = q.platform AND f.strategy = offer.strategy) END
-				ORDER BY q.created_at, q.build_id LIMIT 1) AS id
-			FROM org JOIN offer ON offer.platform = org.platform),
-		share AS (
-			SELECT r.org_id, COUNT(*) AS running FROM jobs r
-			WHERE r.state = 'running' AND r.platform IN (SELECT platform FROM offer) GROUP BY r.org_id)
-		SELECT j.`+strings.ReplaceAll(jobColumns, ", ", ", j.")+`
-		FROM head JOIN jobs j ON j.id = head.id LEFT JOIN share ON share.org_id = head.org_id
-		ORDER BY COALESCE(share.running, 0), (SELECT MAX(s.started_at) FROM jobs s WHERE s.org_id = head.org_id),
-			CASE WHEN j.queued_at <= CAST(? AS BIGINT) THEN 0 ELSE head.preference END, j.created_at, j.build_id, j.platform, head.preference
-		LIMIT 1`, args, func(row scanner) error {
+	err := t.all(ctx, query, args, func(row scanner) error {
 		var err error
 		j, err = scanJob(row)
 		return err
@@ -93,6 +58,51 @@ func (t *tx) bestJob(ctx context.Context, want farm.Want) (*farm.JobRecord, erro
 		err = fmt.Errorf("%w: nothing queued for these offers", module.ErrNotFound)
 	}
 	return j, err
+}
+
+// bestJobQuery is the question for the best job; every part of it reads an index, whatever else is queued.
+func bestJobQuery(want farm.Want) (query string, args []any) {
+	values := strings.TrimSuffix(strings.Repeat(`(CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT)), `,
+		len(want.Offers)), ", ")
+	for _, o := range want.Offers {
+		args = append(args, o.Platform.String(), string(o.Strategy), int64(o.Rank), millisOrNever(o.HeldAfter), millisOrNever(o.AvoidAfter))
+	}
+	memory := want.Memory
+	if memory == 0 {
+		memory = math.MaxInt64
+	}
+	args = append(args, want.DefaultMemory, memory, want.Worker, millis(want.Overdue))
+	return `WITH offer (platform, strategy, preference, held_after, avoid_after) AS (VALUES ` + values + `),
+		org AS (
+			SELECT DISTINCT q.platform, q.org_id FROM jobs q
+			WHERE q.state = 'queued' AND q.platform IN (SELECT platform FROM offer)),
+		head AS (
+			SELECT org.org_id, offer.preference, (
+				SELECT q.id FROM jobs q JOIN builds b ON b.id = q.build_id
+				WHERE q.state = 'queued' AND q.platform = org.platform AND q.org_id = org.org_id
+					AND CASE WHEN q.memory = 0 THEN CAST(? AS BIGINT) ELSE q.memory END <= CAST(? AS BIGINT)
+					AND CASE WHEN q.avoid_until > offer.avoid_after AND q.worker = CAST(? AS TEXT) THEN FALSE
+						WHEN q.pin <> '' THEN q.pin = offer.strategy ELSE q.queued_at <= offer.held_after AND NOT EXISTS (
+						SELECT 1 FROM failed_strategies f
+						WHERE f.module_id = b.module_id AND f.platform = q.platform AND f.strategy = offer.strategy) END
+				ORDER BY q.created_at, q.build_id LIMIT 1) AS id
+			FROM org JOIN offer ON offer.platform = org.platform),
+		share AS (
+			SELECT r.org_id, COUNT(*) AS running FROM jobs r
+			WHERE r.state = 'running' AND r.platform IN (SELECT platform FROM offer) GROUP BY r.org_id)
+		SELECT j.` + strings.ReplaceAll(jobColumns, ", ", ", j.") + `
+		FROM head JOIN jobs j ON j.id = head.id LEFT JOIN share ON share.org_id = head.org_id
+		ORDER BY COALESCE(share.running, 0), (SELECT MAX(s.started_at) FROM jobs s WHERE s.org_id = head.org_id),
+			CASE WHEN j.queued_at <= CAST(? AS BIGINT) THEN 0 ELSE head.preference END, j.created_at, j.build_id, j.platform, head.preference
+		LIMIT 1`, args
+}
+
+// millisOrNever is a time for comparing others with: nothing comes after the zero time.
+func millisOrNever(t time.Time) int64 {
+	if t.IsZero() {
+		return math.MaxInt64
+	}
+	return millis(t)
 }
 
 // Line implements farm.Queue.

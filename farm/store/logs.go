@@ -27,13 +27,15 @@ func (s *Store) LogEnd(ctx context.Context, jobID string) (size int64, state far
 	return size, state, s.one(ctx, `SELECT log_size, state FROM jobs WHERE id = ?`, []any{jobID}, &size, &state)
 }
 
-// ReadLog implements farm.Logs.
+// ReadLog implements farm.Logs. Where to end is in the query: PostgreSQL sends all that a query yields, also to who
+// reads no more of it.
 func (s *Store) ReadLog(ctx context.Context, jobID string, offset int64, maxBytes int) ([]farm.LogChunk, error) {
 	var chunks []farm.LogChunk
 	size := 0
 	err := s.all(ctx, `SELECT position, step, data FROM log_chunks
 		WHERE job_id = ? AND position >= COALESCE((SELECT MAX(position) FROM log_chunks WHERE job_id = ? AND position <= ?), 0)
-		ORDER BY position`, []any{jobID, jobID, offset}, func(row scanner) error {
+			AND position < ?
+		ORDER BY position`, []any{jobID, jobID, offset, offset + int64(max(1, maxBytes))}, func(row scanner) error {
 		var c farm.LogChunk
 		if err := row.Scan(&c.Offset, &c.Step, &c.Data); err != nil {
 			return err

@@ -176,6 +176,11 @@ func TestMissingAndTwice(t *testing.T) {
 		if err != nil || added || same.Build.ID != "b1" {
 			t.Errorf("matched: %+v, %t, %v", same, added, err)
 		}
+		free := record(t, "b3")
+		free.Build.Version = module.Version{}
+		if _, added, err := s.AddBuild(t.Context(), free, nil); err != nil || !added {
+			t.Errorf("without a version: %t, %v", added, err)
+		}
 		for name, call := range map[string]func() error{
 			"Record":  func() error { _, err := s.Record(t.Context(), "none"); return err },
 			"BuildOf": func() error { _, err := s.BuildOf(t.Context(), "none"); return err },

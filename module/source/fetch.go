@@ -39,6 +39,9 @@ func (g *Git) Fetch(ctx context.Context, repo Repository, commit, dir string) er
 
 // CommitTime gives the committer's time of the commit that Fetch put into dir.
 func (g *Git) CommitTime(ctx context.Context, dir string) (time.Time, error) {
+	if seconds, ok := looseCommitTime(dir); ok {
+		return time.Unix(seconds, 0).UTC(), nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false",
@@ -65,9 +68,10 @@ func (s *session) checkout(ctx context.Context, commit, dir string) error {
 			return fmt.Errorf("clean the work tree: %w", err)
 		}
 	}
+	if err := s.initialize(ctx, dir, filepath.Join(dir, ".git")); err != nil {
+		return err
+	}
 	for _, args := range [][]string{
-		{"init", "--quiet", "--template="},
-		{"remote", "add", "origin", s.target.url},
 		{"fetch", "--quiet", "--depth=1", "--no-tags", "origin", commit},
 		{"checkout", "--quiet", "--detach", "FETCH_HEAD"},
 	} {

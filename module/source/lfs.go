@@ -71,6 +71,9 @@ func (s *session) largeFiles(ctx context.Context, dir string) error {
 
 // pointers lists the files that are pointers and that .gitattributes gives to Git LFS.
 func (s *session) pointers(ctx context.Context, dir string) ([]pointer, error) {
+	if !mayUseLargeFiles(ctx, dir) {
+		return nil, nil
+	}
 	uses, err := s.run(ctx, dir, "grep", "-l", "-I", "-e", `^[^#].*filter=lfs`, "--", ":(glob)**/.gitattributes")
 	switch {
 	case ctx.Err() != nil:

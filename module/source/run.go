@@ -140,21 +140,26 @@ func (s *session) commandConfig() []string {
 
 // run runs git in dir ("" is the session's home) and gives its standard output.
 func (s *session) run(ctx context.Context, dir string, args ...string) (string, error) {
+	return s.feed(ctx, dir, nil, args...)
+}
+
+// feed is run for a git that reads; nil is nothing to read.
+func (s *session) feed(ctx context.Context, dir string, in io.Reader, args ...string) (string, error) {
 	var stdout, stderr limited
-	if err := s.stream(ctx, dir, &stdout, &stderr, args...); err != nil {
+	if err := s.stream(ctx, dir, in, &stdout, &stderr, args...); err != nil {
 		return "", s.explain(ctx, err, stderr.String()+stdout.String())
 	}
 	return stdout.String(), nil
 }
 
-func (s *session) stream(ctx context.Context, dir string, out, errs io.Writer, args ...string) error {
+func (s *session) stream(ctx context.Context, dir string, in io.Reader, out, errs io.Writer, args ...string) error {
 	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.Dir = dir
 	if dir == "" {
 		cmd.Dir = s.home
 	}
 	cmd.Env = s.env()
-	cmd.Stdout, cmd.Stderr = out, errs
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, errs
 	cmd.WaitDelay = 5 * time.Second
 	ownGroup(cmd)
 	return cmd.Run()

@@ -35,6 +35,8 @@ const (
 	PathPackages = "/api/v1/packages/"
 	// PathJobs is where workers get source.
 	PathJobs = "/api/v1/jobs/"
+	// PathBuilds is where people get the source of builds.
+	PathBuilds = "/api/v1/builds/"
 	// PathUploads is where uploads are begun.
 	PathUploads = "/api/v1/uploads"
 	// PathSchema is the JSON Schema of meta.json, for editors: everybody may read it.
@@ -57,6 +59,11 @@ func UploadPath(id string) string { return PathUploads + "/" + url.PathEscape(id
 
 // FinishPath is where an upload is finished.
 func FinishPath(id string) string { return UploadPath(id) + "/finish" }
+
+// BuildSourcePath is where a caller gets the source that was uploaded for a build of theirs.
+func BuildSourcePath(buildID string) string {
+	return PathBuilds + url.PathEscape(buildID) + "/source"
+}
 
 // SourcePath is where the worker that holds a job gets the source that was uploaded for it.
 func SourcePath(jobID string) string {

@@ -48,7 +48,7 @@ func TestPaths(t *testing.T) {
 	t.Parallel()
 	for got, want := range map[string]string{
 		wire.DownloadPath("acme/widget", "1.2.3+a.b-linux-amd64"): "/api/v1/packages/acme/widget/1.2.3+a.b-linux-amd64.tar.gz",
-		wire.FinishPath("a/b"): "/api/v1/uploads/a%2Fb/finish",
+		wire.FinishPath("a/b"): "/api/v1/uploads/a%2Fb/finish", wire.BuildSourcePath("a/b"): "/api/v1/builds/a%2Fb/source",
 	} {
 		if got != want {
 			t.Errorf("got %s, want %s", got, want)

@@ -57,12 +57,14 @@ func (r *Runner) create(ctx context.Context, c *box, ref string, room workers.Ro
 	}
 	guarding := make(chan error, 1)
 	go func() { guarding <- c.guard.beginFor(ctx, room) }() // beside making the container
+	image := make(chan string, 1)
+	go func() { image <- r.digested(ctx, ref) }()
 	made, err := r.makeContainer(ctx, client.ContainerCreateOptions{
 		Name: containerName(room),
 		Config: &container.Config{
 			Image:      ref,
-			Entrypoint: []string{"sleep"}, // init reaps; commands come as execs
-			Cmd:        []string{"infinity"},
+			Entrypoint: []string{"bash", "-c"}, // commands come as execs
+			Cmd:        []string{keeper},
 			WorkingDir: workers.WorkspacePath,
 			User:       "0:0",
 			Env:        r.opts.Env.environ(room.Cache.Key != ""),
@@ -78,10 +80,10 @@ func (r *Runner) create(ctx context.Context, c *box, ref string, room workers.Ro
 	if err := errors.Join(err, <-guarding); err != nil {
 		return err
 	}
-	c.image = r.digested(ctx, ref)
 	if _, err := r.engine.ContainerStart(ctx, c.id, client.ContainerStartOptions{}); err != nil {
 		return err
 	}
+	c.image = <-image
 	c.startWatch(ctx, ref, room)
 	return nil
 }
@@ -97,6 +99,7 @@ func (r *Runner) guarded(ctx context.Context, c *box, room workers.Room) (*conta
 		return nil, err
 	}
 	host := r.hostConfig(room, c.apt)
+	host.Mounts = append(host.Mounts, pipesMount(c.guard.pipes))
 	host.NetworkMode = container.NetworkMode("container:" + c.guard.id)
 	return host, nil
 }
@@ -130,6 +133,8 @@ type box struct {
 	cache   workers.Cache
 	watch   *watch // nil before the container runs
 	before  counts // at the end of the last command
+	taken   *held  // what this container was taken up by; nil when this process started it
+	ran     bool   // a command was started in it
 
 	mu     sync.Mutex
 	closed bool

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/client"
 
 	"github.com/modfarm/modfarm/workers"
@@ -16,8 +17,8 @@ import (
 
 // counts are what the kernel counted in a container so far.
 type counts struct {
-	oomKills int64 // processes ended for want of memory
-	refused  int64 // processes not started for the limit of processes
+	OOMKills int64 `json:"oom_kills"` // processes ended for want of memory
+	Refused  int64 `json:"refused"`   // processes not started for the limit of processes
 }
 
 // countTimeout bounds a look at the counters: a container that is full of processes starts none for it.
@@ -45,8 +46,8 @@ func (c *box) diagnose(ctx context.Context, exit *workers.Exit, pid int) {
 	if exit.Code == 0 {
 		return
 	}
-	exit.ForksRefused = now.refused - before.refused
-	exit.OutOfMemory = exit.OutOfMemory || now.oomKills > before.oomKills
+	exit.ForksRefused = now.Refused - before.Refused
+	exit.OutOfMemory = exit.OutOfMemory || now.OOMKills > before.OOMKills
 	if exit.OutOfMemory {
 		exit.Killed = killedIn(c.id)
 	}
@@ -65,7 +66,13 @@ func (c *box) counts(ctx context.Context) counts {
 	const enough = 4 << 10 // the build may have put another bash there
 	var out firstBytes
 	out.most = enough
-	if err := c.stream(ctx, made.ID, &out); err != nil {
+	conn, err := c.r.engine.ExecAttach(ctx, made.ID, client.ExecAttachOptions{})
+	if err != nil {
+		return c.before
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, conn.Close)()
+	if _, err := stdcopy.StdCopy(&out, &out, conn.Reader); err != nil {
 		return c.before
 	}
 	return parseCounts(out.String(), c.before)
@@ -110,9 +117,9 @@ func parseCounts(text string, before counts) counts {
 			continue
 		}
 		if strings.HasPrefix(file, "memory") {
-			now.oomKills = max(now.oomKills, n)
+			now.OOMKills = max(now.OOMKills, n)
 		} else {
-			now.refused = max(now.refused, n)
+			now.Refused = max(now.Refused, n)
 		}
 	}
 	return now

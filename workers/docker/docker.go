@@ -53,6 +53,9 @@ type Options struct {
 	Env BuildEnv
 	// Reach is what builds reach of it.
 	Reach Reach
+	// Alone is how long a build goes on without this process, for the next one of the same Name and WorkDir to take it
+	// up; zero for not at all. What nobody takes up ends then, and before that it may write no more than a few MB.
+	Alone time.Duration
 	// Guard is the program that guards the network of builds, from a container of its own: a static Linux program of
 	// the engine's platform that does guard.Run for the arguments `guard watch` and guard.TakeSurvey for
 	// `guard survey HOST…`. Empty for the program that this process runs, which modfarm is.

@@ -56,13 +56,24 @@ func (e BuildEnv) prepare(dir string) error {
 		if !bytes.Contains(own, []byte("-----BEGIN CERTIFICATE-----")) {
 			return fmt.Errorf("CA bundle for builds %s: no certificate in it; it has to be in PEM form", e.CABundle)
 		}
-		if err := os.WriteFile(filepath.Join(dir, "ca.pem"), withSystem(own), 0o644); err != nil { //nolint:gosec // public
+		file, bundle := filepath.Join(dir, "ca.pem"), withSystem(own)
+		if old, err := os.ReadFile(file); err == nil && bytes.Equal(old, bundle) {
+			return nil // a build that goes on may be reading it
+		}
+		if err := os.WriteFile(file, bundle, 0o644); err != nil { //nolint:gosec // public
 			return fmt.Errorf("write the CA bundle for builds: %w", err)
 		}
 	}
-	stale, err := filepath.Glob(filepath.Join(dir, "apt-*.conf")) // of builds that were cut off
+	return nil
+}
+
+// removeApt removes apt's settings of builds that are gone.
+func removeApt(dir string, except map[string]bool) error {
+	stale, err := filepath.Glob(filepath.Join(dir, "apt-*.conf"))
 	for _, file := range stale {
-		err = errors.Join(err, os.Remove(file))
+		if !except[file] {
+			err = errors.Join(err, os.Remove(file))
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("empty the work folder: %w", err)

@@ -8,14 +8,15 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
-	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/client"
 
 	"github.com/modfarm/modfarm/module"
 	"github.com/modfarm/modfarm/workers"
+	"github.com/modfarm/modfarm/workers/docker/guard"
 )
 
 // pollExec is how often a running command is looked at, and lastOutput how long its output may trail behind its
@@ -23,14 +24,26 @@ import (
 const (
 	pollExec   = 2 * time.Second
 	lastOutput = 2 * time.Second
-	// killed is the exit status of a command that SIGKILL ended.
-	killed = 137
+	// killed is the exit status of a command that SIGKILL ended, and terminated of one that SIGTERM did.
+	killed     = 137
+	terminated = 143
+	// askedToEnd is how long a container may take to end behind a command that was asked to.
+	askedToEnd = 300 * time.Millisecond
+	// keeperWaits is how many hundredths of a second the first command waits for the keeper at most.
+	keeperWaits = "6000"
 )
 
 // runScript runs a script and ends what it left in the background: everything that was not there before. It starts no
 // process for that, since the script may have used up all that it may have. What bash says of a script that was killed
-// is not the script's.
-const runScript = `kept=" $$ "; for p in /proc/[0-9]*; do kept="$kept${p#/proc/} "; done
+// is not the script's. Its output goes to the pipe from the first, which waits for the guard.
+//
+// The keeper of the container has to be there first, or it would be taken for one that was left. Only the first script
+// waits for it: what runs later may not find the sign any more.
+const runScript = `exec >"$2" 2>&1
+exec 3<>"$2"
+for ((i = 0; i < $3; i++)); do [ -e ` + keeperReady + ` ] && break; read -r -t 0.01 -u 3; done
+exec 3<&-
+kept=" $$ "; for p in /proc/[0-9]*; do kept="$kept${p#/proc/} "; done
 exec 3>&2 2>/dev/null
 bash -c "$1" 2>&3 3>&-
 status=$?
@@ -44,7 +57,7 @@ for round in 1 2 3 4 5 6 7 8 9; do
 done
 exit $status`
 
-// Run runs a command as an exec of the container.
+// Run runs a command as an exec of the container. What it writes goes through a pipe to the guard, and comes from there.
 func (c *box) Run(ctx context.Context, cmd workers.Command) (workers.Exit, error) {
 	ctx, free := c.bounded(ctx)
 	defer free()
@@ -52,75 +65,61 @@ func (c *box) Run(ctx context.Context, cmd workers.Command) (workers.Exit, error
 	if err != nil {
 		return workers.Exit{}, c.explain(ctx, err)
 	}
-	out := &shared{w: cmd.Output} // the guard writes to it, too
-	refused := new(refusals)
-	c.guard.onRefusal(refused.announce(out))
-	defer c.guard.onRefusal(nil)
+	out, pipe, err := c.guard.open(ctx)
+	if err != nil {
+		return workers.Exit{}, c.explain(ctx, err)
+	}
+	defer c.guard.leave(out)
+	waits := "0"
+	if !c.ran && c.taken == nil {
+		waits = keeperWaits
+	}
+	c.ran = true
 	made, err := c.r.engine.ExecCreate(ctx, c.id, client.ExecCreateOptions{
-		AttachStdout: true, AttachStderr: true, User: "0:0",
-		Env: slices.Concat(cmd.Env, env), WorkingDir: cmd.Dir, Cmd: []string{"bash", "-c", runScript, "modfarm", cmd.Script},
+		User: "0:0", Env: slices.Concat(cmd.Env, env), WorkingDir: cmd.Dir, Cmd: []string{"bash", "-c", runScript, "modfarm", cmd.Script, pipe, waits},
 	})
 	if err != nil {
 		return workers.Exit{}, c.explain(ctx, err)
 	}
-	if err := c.stream(ctx, made.ID, out); err != nil {
+	if cmd.Held != nil {
+		cmd.Held(c.hold(made.ID, out.pipe))
+	}
+	if _, err := c.r.engine.ExecStart(ctx, made.ID, client.ExecStartOptions{Detach: true}); err != nil {
+		if err := c.notStarted(ctx, made.ID, err, cmd.Output); err != nil {
+			return workers.Exit{}, c.explain(ctx, err)
+		}
+	} else if err := c.follow(ctx, made.ID, out, 0, cmd.Output); err != nil {
 		return workers.Exit{}, c.explain(ctx, err)
 	}
-	exit, err := c.exit(ctx, made.ID)
+	return c.conclude(ctx, made.ID)
+}
+
+// conclude says how a command ended whose output is complete.
+func (c *box) conclude(ctx context.Context, exec string) (workers.Exit, error) {
+	exit, err := c.exit(ctx, exec)
 	if err != nil || exit.Code == 0 {
 		return exit, err
 	}
-	if exit.Blocked, err = c.blocked(ctx); err != nil {
+	answer, err := c.guard.order(ctx, guard.Order{Close: true})
+	if err == nil {
+		exit.Refused = answer.Refused
+		exit.Blocked, err = c.blocked(ctx)
+	}
+	if err != nil {
 		return exit, c.explain(ctx, err)
 	}
-	exit.Refused = refused.list()
 	return exit, nil
 }
 
-// stream starts the exec and copies its output until it ended.
-func (c *box) stream(ctx context.Context, exec string, out io.Writer) error {
-	conn, err := c.r.engine.ExecAttach(ctx, exec, client.ExecAttachOptions{})
-	if err != nil {
+// notStarted takes what the engine says of a command that it could not start for what the command says, as a shell
+// would: the folder to run in may be gone. What the engine itself failed at is an error.
+func (c *box) notStarted(ctx context.Context, exec string, err error, out io.Writer) error {
+	got, ierr := c.r.engine.ExecInspect(ctx, exec, client.ExecInspectOptions{})
+	if ierr != nil || got.Running || got.ExitCode == 0 {
 		return err
 	}
-	defer conn.Close()
-	copied := make(chan error, 1)
-	go func() {
-		_, err := stdcopy.StdCopy(out, out, conn.Reader)
-		copied <- err
-	}()
-	poll := time.NewTicker(pollExec)
-	defer poll.Stop()
-	for {
-		select {
-		case err := <-copied:
-			return err
-		case <-ctx.Done():
-			c.kill(ctx)
-			conn.Close()
-			<-copied //nolint:errcheck // cut off on purpose
-			return context.Cause(ctx)
-		case <-poll.C:
-			if !c.running(ctx, exec) {
-				return c.drain(ctx, conn, copied)
-			}
-		}
-	}
-}
-
-// drain gives the output of an ended command a little time, then stops listening.
-func (c *box) drain(ctx context.Context, conn client.ExecAttachResult, copied <-chan error) error {
-	timer := time.NewTimer(lastOutput)
-	defer timer.Stop()
-	select {
-	case err := <-copied:
-		return err
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	conn.Close()
-	<-copied //nolint:errcheck // cut off on purpose
-	return nil
+	_, err = fmt.Fprintln(out, strings.TrimPrefix(err.Error(), "Error response from daemon: "))
+	return err
 }
 
 func (c *box) running(ctx context.Context, exec string) bool {
@@ -140,13 +139,13 @@ func (c *box) kill(ctx context.Context) {
 }
 
 func (c *box) exit(ctx context.Context, exec string) (workers.Exit, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	got, err := c.r.engine.ExecInspect(ctx, exec, client.ExecInspectOptions{})
+	code, err := c.awaitEnd(ctx, exec)
 	if err != nil {
 		return workers.Exit{}, c.explain(ctx, err)
 	}
-	exit := c.r.limits.exit(got.ExitCode)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	exit := c.r.limits.exit(code)
 	state, err := c.r.engine.ContainerInspect(ctx, c.id, client.ContainerInspectOptions{})
 	if err != nil {
 		return workers.Exit{}, c.explain(ctx, err)
@@ -158,7 +157,7 @@ func (c *box) exit(ctx context.Context, exec string) (workers.Exit, error) {
 		}
 		c.diagnose(ctx, &exit, s.Pid)
 	}
-	if exit.Code == killed && !exit.OutOfMemory && c.vanishes(ctx) {
+	if exit.Code != 0 && !exit.OutOfMemory && c.vanishes(ctx, patienceFor(exit.Code)) {
 		return c.endedByItself(ctx, exit)
 	}
 	return exit, nil
@@ -188,16 +187,25 @@ func (c *box) endedByItself(ctx context.Context, exit workers.Exit) (workers.Exi
 	}
 }
 
+// patienceFor is how long a command's container may take to end behind it. An engine that is stopped asks what runs in
+// its containers to end first, and what a script answers then is not its result.
+func patienceFor(code int) time.Duration {
+	if code == killed || code == terminated {
+		return lastOutput
+	}
+	return askedToEnd
+}
+
 // vanishes says whether the container is ending or gone, though a moment ago the engine called it running: the end
 // of its processes is known before its own.
-func (c *box) vanishes(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, lastOutput)
+func (c *box) vanishes(ctx context.Context, within time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	tick := time.NewTicker(lastOutput / 20)
+	tick := time.NewTicker(askedToEnd / 3)
 	defer tick.Stop()
 	for {
 		got, err := c.r.engine.ContainerInspect(ctx, c.id, client.ContainerInspectOptions{})
-		if errdefs.IsNotFound(err) {
+		if errdefs.IsNotFound(err) || err != nil && ctx.Err() == nil { // an engine that is gone has taken it along
 			return true
 		}
 		if s := got.Container.State; err == nil && s != nil && !s.Running {

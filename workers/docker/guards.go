@@ -1,12 +1,15 @@
 package docker
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,6 +18,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/client"
 
 	"github.com/modfarm/modfarm/module"
@@ -30,43 +34,56 @@ const (
 )
 
 // sentry is the guard of one build: a container whose network namespace the build's container joins, and which is
-// the only one that can change what this namespace reaches. When the guard ends, the engine takes the network away.
+// the only one that can change what this namespace reaches. It also reads what the build writes, and keeps that until
+// it is told to forget it. When the guard ends, the engine takes the network away.
 type sentry struct {
 	r      *Runner
 	id     string
+	pipes  string // the folder of its pipes, on the worker's disk
 	policy module.NetworkPolicy
 	proxy  string // of the policy registries
 
-	conn    *client.HijackedResponse
-	answers chan guard.Report
-	ended   chan struct{} // closed when nothing comes from the guard any more
-	said    bytes.Buffer  // what it complained of; to be read after ended
+	conn  *client.HijackedResponse
+	ended chan struct{} // closed when nothing comes from the guard any more
+	said  bytes.Buffer  // what it complained of; to be read after ended
 
+	giving  sync.Mutex // one order at a time
+	writing sync.Mutex // one line at a time
 	mu      sync.Mutex
-	refused func(hostport string)
+	asked   string            // the order that waits for its answer
+	answers chan guard.Report // to that
+	output  *output           // of the command that runs; nil for none
 }
 
 // makeGuard makes the container of a guard; begin starts it.
 func (r *Runner) makeGuard(ctx context.Context, room workers.Room) (*sentry, error) {
-	made, err := r.createGuard(ctx, room)
+	pipes, err := r.makePipes()
+	if err != nil {
+		return nil, err
+	}
+	made, err := r.createGuard(ctx, room, pipes)
 	if errdefs.IsNotFound(err) { // somebody cleaned up
 		if err = r.guardImage.ensure(ctx, r.engine); err == nil {
-			made, err = r.createGuard(ctx, room)
+			made, err = r.createGuard(ctx, room, pipes)
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errGuard, err)
+		return nil, fmt.Errorf("%w: %w", errGuard, errors.Join(err, os.RemoveAll(pipes)))
 	}
-	return &sentry{r: r, id: made.ID, answers: make(chan guard.Report, 1), ended: make(chan struct{})}, nil
+	return r.sentry(made.ID, pipes), nil
 }
 
-func (r *Runner) createGuard(ctx context.Context, room workers.Room) (client.ContainerCreateResult, error) {
+func (r *Runner) sentry(id, pipes string) *sentry {
+	return &sentry{r: r, id: id, pipes: pipes, answers: make(chan guard.Report, 1), ended: make(chan struct{})}
+}
+
+func (r *Runner) createGuard(ctx context.Context, room workers.Room, pipes string) (client.ContainerCreateResult, error) {
 	processes := int64(guardProcesses)
 	return r.makeContainer(ctx, client.ContainerCreateOptions{
 		Name: guardName(room),
 		Config: &container.Config{
 			Image: r.guardImage.ref, Cmd: []string{"watch"}, User: "0:0",
-			AttachStdin: true, AttachStdout: true, AttachStderr: true, OpenStdin: true, StdinOnce: true,
+			AttachStdin: true, AttachStdout: true, AttachStderr: true, OpenStdin: true, StdinOnce: r.opts.Alone <= 0,
 			Labels: map[string]string{
 				labelWorker: r.opts.Name, labelJob: room.Job,
 				labelAttempt: strconv.Itoa(room.Attempt), labelLease: room.Lease,
@@ -75,6 +92,7 @@ func (r *Runner) createGuard(ctx context.Context, room workers.Room) (client.Con
 		HostConfig: &container.HostConfig{
 			NetworkMode: container.NetworkMode(r.network), CapDrop: []string{"ALL"}, CapAdd: []string{"NET_ADMIN"},
 			SecurityOpt: []string{"no-new-privileges"}, ReadonlyRootfs: true, AutoRemove: true, LogConfig: container.LogConfig{Type: "none"},
+			Mounts:    []mount.Mount{pipesMount(pipes)},
 			Resources: container.Resources{Memory: guardMemory, MemorySwap: guardMemory, PidsLimit: &processes},
 		},
 		Platform: ociPlatform(r.host),
@@ -94,18 +112,45 @@ func (s *sentry) beginFor(ctx context.Context, room workers.Room) error {
 
 // begin starts the guard and has it cut everything off.
 func (s *sentry) begin(ctx context.Context) error {
-	// The connection lives as long as the guard: it has to outlast the context of this call.
+	if err := s.attach(ctx); err != nil {
+		return err
+	}
+	if _, err := s.r.engine.ContainerStart(ctx, s.id, client.ContainerStartOptions{}); err != nil {
+		return fmt.Errorf("%w: %w", errGuard, err)
+	}
+	config := s.r.guardConfig
+	config.Alone = max(0, s.r.opts.Alone)
+	_, err := s.order(ctx, guard.Order{Config: &config, Policy: module.NetworkNone})
+	return err
+}
+
+// attach connects with the guard. The connection lives as long as the guard: it has to outlast the context of this
+// call.
+func (s *sentry) attach(ctx context.Context) error {
 	attached, err := s.r.engine.ContainerAttach(context.WithoutCancel(ctx), s.id, client.ContainerAttachOptions{Stream: true, Stdin: true, Stdout: true, Stderr: true})
 	if err != nil {
 		return fmt.Errorf("%w: %w", errGuard, err)
 	}
 	s.conn = &attached.HijackedResponse
 	go s.listen()
-	if _, err := s.r.engine.ContainerStart(ctx, s.id, client.ContainerStartOptions{}); err != nil {
-		return fmt.Errorf("%w: %w", errGuard, err)
+	if s.r.opts.Alone > 0 {
+		go s.keepCompany(s.r.opts.Alone / 10)
 	}
-	_, err = s.order(ctx, guard.Order{Config: &s.r.guardConfig, Policy: module.NetworkNone})
-	return err
+	return nil
+}
+
+// keepCompany tells the guard now and then that its worker is there.
+func (s *sentry) keepCompany(every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.ended:
+			return
+		case <-tick.C:
+			_ = s.tell(guard.Order{}) // who gives the next order learns of it
+		}
+	}
 }
 
 // listen hands over the guard's reports until it ends.
@@ -116,34 +161,64 @@ func (s *sentry) listen() {
 		_, err := stdcopy.StdCopy(w, &limited{&s.said}, s.conn.Reader)
 		w.CloseWithError(errors.Join(err, io.EOF))
 	}()
-	in := json.NewDecoder(r)
+	in := bufio.NewReaderSize(r, 64<<10)
 	for {
-		var report guard.Report
-		if err := in.Decode(&report); err != nil {
+		line, err := in.ReadBytes('\n')
+		if err != nil {
 			_ = r.CloseWithError(err)
 			return
 		}
-		if report.Refused != "" {
-			s.tell(report.Refused)
+		var report guard.Report
+		if json.Unmarshal(line, &report) != nil {
+			continue // the end of a line to the process before
 		}
-		if report.Done {
-			select {
-			case s.answers <- report:
-			default: // nobody asked
-			}
+		s.hear(report)
+	}
+}
+
+// hear hands over one report: output to the command that runs, and an answer to who asked.
+func (s *sentry) hear(report guard.Report) {
+	s.mu.Lock()
+	out, asked := s.output, s.asked
+	s.mu.Unlock()
+	switch {
+	case report.Output && out != nil && out.pipe == report.Pipe:
+		select {
+		case out.reports <- report:
+		case <-out.over:
+		}
+	case !report.Output && asked != "" && report.ID == asked:
+		select {
+		case s.answers <- report:
+		default: // it was answered
 		}
 	}
 }
 
-// order has a policy put in force and gives the guard's answer. Whatever goes wrong, the namespace reaches what it
-// did before, or less.
-func (s *sentry) order(ctx context.Context, o guard.Order) (guard.Report, error) {
+// tell gives an order that is not answered.
+func (s *sentry) tell(o guard.Order) error {
 	line, err := json.Marshal(o)
 	if err != nil {
-		return guard.Report{}, fmt.Errorf("%w: %w", errGuard, err)
+		return fmt.Errorf("%w: %w", errGuard, err)
 	}
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	if _, err := s.conn.Conn.Write(append(line, '\n')); err != nil {
-		return guard.Report{}, s.lost(err)
+		return s.lost(err)
+	}
+	return nil
+}
+
+// order has something done and gives the guard's answer. Whatever goes wrong, the namespace reaches what it did
+// before, or less.
+func (s *sentry) order(ctx context.Context, o guard.Order) (guard.Report, error) {
+	s.giving.Lock()
+	defer s.giving.Unlock()
+	o.ID = rand.Text()
+	s.await(o.ID)
+	defer s.await("")
+	if err := s.tell(o); err != nil {
+		return guard.Report{}, err
 	}
 	timer := time.NewTimer(guardTimeout)
 	defer timer.Stop()
@@ -152,16 +227,27 @@ func (s *sentry) order(ctx context.Context, o guard.Order) (guard.Report, error)
 		if answer.Error != "" {
 			return answer, fmt.Errorf("%w: %s", errGuard, answer.Error)
 		}
-		s.policy, s.proxy = o.Policy, answer.Proxy
+		s.policy, s.proxy = answer.Policy, answer.Proxy
 		return answer, nil
 	case <-s.ended:
 		return guard.Report{}, s.lost(errors.New("it ended"))
 	case <-timer.C:
-		s.conn.Close() // a late answer must not be taken for that of the next order
+		s.conn.Close() // what it does is not known any more
 		return guard.Report{}, fmt.Errorf("%w: its guard does not answer within %s", errGuard, guardTimeout)
 	case <-ctx.Done():
 		s.conn.Close()
 		return guard.Report{}, context.Cause(ctx)
+	}
+}
+
+// await names the order that is to be answered next; "" for none.
+func (s *sentry) await(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = id
+	select {
+	case <-s.answers: // to the order before
+	default:
 	}
 }
 
@@ -177,26 +263,14 @@ func (s *sentry) lost(err error) error {
 	return fmt.Errorf("%w: its guard cannot be reached: %w", errGuard, err)
 }
 
-// onRefusal names who is told of what the proxy refuses; nil for nobody.
-func (s *sentry) onRefusal(f func(hostport string)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.refused = f
-}
-
-func (s *sentry) tell(hostport string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.refused != nil {
-		s.refused(hostport)
-	}
-}
-
 // close removes the guard, and with it the network.
 func (s *sentry) close(ctx context.Context) error {
 	err := s.r.remove(ctx, s.id)
 	if s.conn != nil { // not before: a guard without orders ends, and the engine removes it then, too
 		s.conn.Close()
+	}
+	if err == nil {
+		_ = os.RemoveAll(s.pipes) // empty files, and the next start of the worker removes them
 	}
 	return err
 }

@@ -18,11 +18,17 @@ import (
 const (
 	holdFolder = "MODFARM_TEST_HOLD_FOLDER"
 	holdGuard  = "MODFARM_TEST_HOLD_GUARD"
+	holdName   = "MODFARM_TEST_HOLD_NAME"
+	holdScript = "MODFARM_TEST_HOLD_SCRIPT"
 	killedName = "test-killed-worker"
 )
 
 func TestMain(m *testing.M) {
 	if folder := os.Getenv(holdFolder); folder != "" {
+		if script := os.Getenv(holdScript); script != "" {
+			fmt.Fprintln(os.Stdout, holdRunning(folder, script))
+			os.Exit(1)
+		}
 		fmt.Fprintln(os.Stdout, hold(folder))
 		select {} // until somebody kills it
 	}

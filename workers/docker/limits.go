@@ -1,6 +1,8 @@
 package docker
 
 import (
+	"time"
+
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
 
@@ -22,6 +24,9 @@ type Limits struct {
 	// Disk is what a build may take in bytes: its workspace, the container's layer, and what its cache grows;
 	// default 40 GiB, or less where the disk of the work folder has not that much for each of Options.Slots.
 	Disk int64
+	// Grace is how long scripts that are to end have from being asked to (SIGTERM) until they are killed; zero kills
+	// them at once.
+	Grace time.Duration
 }
 
 // DefaultDisk is Limits.Disk where the machine has plenty.

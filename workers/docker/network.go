@@ -19,6 +19,12 @@ func (r *Runner) makeNetwork(ctx context.Context) error {
 	if err := r.checkAlone(ctx, name); err != nil {
 		return err
 	}
+	if r.opts.Alone > 0 {
+		if ours, err := r.isOurs(ctx, name); ours || err != nil { // builds of the process before may go on in it
+			r.network = name
+			return err
+		}
+	}
 	if err := r.removeNamed(ctx, name); err != nil {
 		return err
 	}
@@ -27,6 +33,18 @@ func (r *Runner) makeNetwork(ctx context.Context) error {
 	}
 	r.network = name
 	return nil
+}
+
+// isOurs reports whether a network is one that an earlier process of this worker made.
+func (r *Runner) isOurs(ctx context.Context, name string) (bool, error) {
+	got, err := r.engine.NetworkInspect(ctx, name, client.NetworkInspectOptions{})
+	if errdefs.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look at the network %s: %w", name, err)
+	}
+	return got.Network.Labels[labelWorker] == r.opts.Name && got.Network.Labels[labelWork] == r.opts.WorkDir, nil
 }
 
 // checkAlone refuses to start beside a running worker of the same name, since each would take the other's containers
@@ -109,7 +127,7 @@ func (r *Runner) removeNamed(ctx context.Context, name string) error {
 	if got.Network.Labels[labelWorker] != r.opts.Name {
 		return fmt.Errorf("the network %s exists and is not this worker's; give the worker another name", name)
 	}
-	if err := r.removeContainers(ctx); err != nil {
+	if err := r.removeContainers(ctx, nil); err != nil {
 		return err
 	}
 	// The engine lets go of the ends of containers beside their removal: later, on a busy machine.

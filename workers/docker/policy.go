@@ -2,11 +2,6 @@ package docker
 
 import (
 	"context"
-	"fmt"
-	"io"
-	"slices"
-	"strings"
-	"sync"
 
 	"github.com/modfarm/modfarm/module"
 	"github.com/modfarm/modfarm/workers/docker/guard"
@@ -42,33 +37,6 @@ func throughProxy(address string) []string {
 	}
 }
 
-// refusals are the hosts that the proxy refused a step, in order and each once.
-type refusals struct {
-	mu    sync.Mutex
-	hosts []string
-}
-
-// announce tells the build's log what the proxy refuses when it happens: programs hardly say it.
-func (r *refusals) announce(out io.Writer) func(hostport string) {
-	return func(hostport string) {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		const most = 50 // a build can make up hosts
-		if len(r.hosts) >= most || slices.Contains(r.hosts, hostport) {
-			return
-		}
-		r.hosts = append(r.hosts, hostport)
-		fmt.Fprintf(out, "modfarm: %s was refused: it is none of the registries that this step may reach. Set network: full for the step in "+
-			"modfarm.yaml, or have the worker's owner add --build-registry %s\n", hostport, strings.TrimSuffix(hostport, ":443"))
-	}
-}
-
-func (r *refusals) list() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Clone(r.hosts)
-}
-
 // blocked asks what the packet filter refused a failed step, since programs see a refused connection only. A guard
 // that does not answer any more is the machine's fault, and the step's failure its consequence.
 func (c *box) blocked(ctx context.Context) ([]string, error) {
@@ -80,16 +48,4 @@ func (c *box) blocked(ctx context.Context) ([]string, error) {
 		err = c.r.opts.Env.writeApt(c.apt, c.guard.proxy) // the proxy has another port now
 	}
 	return answer.Blocked, err
-}
-
-// shared lets the guard's words and a command's output go to one writer.
-type shared struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (s *shared) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.w.Write(p)
 }

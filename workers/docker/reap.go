@@ -12,6 +12,8 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/client"
+
+	"github.com/modfarm/modfarm/workers"
 )
 
 // Labels by which this program knows its own things again.
@@ -29,10 +31,28 @@ const (
 	labelScope    = "dev.modfarm.scope"
 )
 
-// Reap removes the containers that earlier processes of this worker left behind.
-func (r *Runner) Reap(ctx context.Context) error { return r.removeContainers(ctx) }
+// Reap removes what earlier processes of this worker left behind, but for the containers that are held.
+func (r *Runner) Reap(ctx context.Context, held ...workers.Held) error {
+	except := map[string]bool{}
+	for _, data := range held {
+		for _, thing := range heldThings(data) {
+			except[thing] = true
+		}
+	}
+	return errors.Join(r.removeContainers(ctx, except), removeApt(r.envDir(), except), r.removePipes(r.usedPipes(except)))
+}
 
-func (r *Runner) removeContainers(ctx context.Context) error {
+// usedPipes adds the folder of the guard that waits.
+func (r *Runner) usedPipes(except map[string]bool) map[string]bool {
+	r.spare.mu.Lock()
+	defer r.spare.mu.Unlock()
+	if r.spare.ready != nil {
+		except[r.spare.ready.pipes] = true
+	}
+	return except
+}
+
+func (r *Runner) removeContainers(ctx context.Context, except map[string]bool) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	list, err := r.engine.ContainerList(ctx, client.ContainerListOptions{
@@ -43,7 +63,7 @@ func (r *Runner) removeContainers(ctx context.Context) error {
 	}
 	var errs []error
 	for _, c := range list.Items {
-		if r.spare.is(c.ID) {
+		if r.spare.is(c.ID) || except[c.ID] {
 			continue
 		}
 		r.log().InfoContext(ctx, "removing a container that was left behind", "container", c.ID, "job", c.Labels[labelJob])

@@ -23,7 +23,7 @@ type container struct {
 func (m *Maker) startContainer(ctx context.Context, base string, r Recipe) (*container, error) {
 	platform := ociPlatform(r.Platform)
 	reap := true
-	made, err := m.Docker.ContainerCreate(ctx, client.ContainerCreateOptions{
+	made, err := m.create(ctx, client.ContainerCreateOptions{
 		Config: &api.Config{
 			Image:  base,
 			Cmd:    []string{"sleep", "infinity"},
@@ -35,7 +35,7 @@ func (m *Maker) startContainer(ctx context.Context, base string, r Recipe) (*con
 	if err != nil {
 		return nil, fmt.Errorf("creating a container of %s: %w", base, err)
 	}
-	c := &container{maker: m, id: made.ID}
+	c := &container{maker: m, id: made}
 	if _, err := m.Docker.ContainerStart(ctx, c.id, client.ContainerStartOptions{}); err != nil {
 		c.remove(ctx)
 		if strings.Contains(err.Error(), "exec format error") {
@@ -44,6 +44,28 @@ func (m *Maker) startContainer(ctx context.Context, base string, r Recipe) (*con
 		return nil, fmt.Errorf("starting a container of %s: %w", base, err)
 	}
 	return c, nil
+}
+
+// createTimeout is how long an engine may take to make a container.
+const createTimeout = 2 * time.Minute
+
+// create makes a container. An engine goes on making one that its caller gave up, and nobody would know its id: so an
+// interrupt waits for the engine's answer, and then the container goes again.
+func (m *Maker) create(ctx context.Context, options client.ContainerCreateOptions) (id string, err error) {
+	if ctx.Err() != nil {
+		return "", context.Cause(ctx)
+	}
+	making, cancel := context.WithTimeout(context.WithoutCancel(ctx), createTimeout)
+	defer cancel()
+	made, err := m.Docker.ContainerCreate(making, options)
+	if err != nil {
+		return "", err
+	}
+	if ctx.Err() != nil {
+		(&container{maker: m, id: made.ID}).remove(ctx)
+		return "", context.Cause(ctx)
+	}
+	return made.ID, nil
 }
 
 // remove removes the container, even when ctx has ended.

@@ -1,5 +1,7 @@
 package images
 
+import "context"
+
 // The seams that the tests reach into.
 var (
 	Assemble      = assemble
@@ -23,6 +25,15 @@ func FinishScript() string { return finishScript }
 
 // DownloadGo downloads the Go toolchain of the maker's machine.
 var DownloadGo = (*Maker).downloadGo
+
+// StartContainer starts a container to make an image in.
+func StartContainer(m *Maker, ctx context.Context, base string, r Recipe) error {
+	c, err := m.startContainer(ctx, base, r)
+	if err == nil {
+		c.remove(ctx)
+	}
+	return err
+}
 
 // Lock takes one of the maker's locks.
 var Lock = (*Maker).lock

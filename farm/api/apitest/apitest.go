@@ -20,6 +20,7 @@ import (
 	"github.com/modfarm/modfarm/farm/account"
 	"github.com/modfarm/modfarm/farm/api"
 	"github.com/modfarm/modfarm/farm/github"
+	"github.com/modfarm/modfarm/farm/oidc"
 	"github.com/modfarm/modfarm/farm/registry"
 	"github.com/modfarm/modfarm/farm/store"
 	"github.com/modfarm/modfarm/module"
@@ -43,21 +44,75 @@ type Farm struct {
 	// GitHub has no App and does not run.
 	GitHub *github.GitHub
 	Links  *farm.Links
-	Source *Source
+	// Workflows checks the identities of workflow runs; nil without issuers.
+	Workflows *oidc.Verifier
+	Source    *Source
 	// Log is everything that was logged, at debug level.
 	Log *Log
 
-	db    *store.Store
-	blobs string // the folder of the bytes
+	options Options
+	secret  account.FarmKey
+	db      *store.Store
+	blobs   string // the folder of the bytes
+	stop    func() // ends the server and what runs beside it
+}
+
+// Audience is who the identities of workflow runs must be made for.
+const Audience = "https://farm.example.com"
+
+// Options say how a farm differs from the usual one.
+type Options struct {
+	// Database is the store's; empty is SQLite.
+	Database string
+	// Bell is its Redis; nil for none.
+	Bell farm.Bell
+	// Issuers are whose workflow runs are given keys; none are by default.
+	Issuers []string
 }
 
 // Start runs a farm whose organization has the namespace "acme".
 func Start(tb testing.TB) *Farm {
 	tb.Helper()
+	return StartWith(tb, Options{})
+}
+
+// StartWith is Start with options.
+func StartWith(tb testing.TB, o Options) *Farm {
+	tb.Helper()
 	dir := tb.TempDir()
-	f := &Farm{Source: &Source{}, Log: &Log{}}
-	f.assemble(tb, dir)
-	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
+	if o.Database == "" {
+		o.Database = filepath.Join(dir, "farm.db")
+	}
+	f := &Farm{Source: &Source{}, Log: &Log{}, options: o, secret: account.NewFarmKey(), blobs: filepath.Join(dir, "blobs")}
+	f.assemble(tb)
+	var key bool
+	var err error
+	f.Org, f.KeyID, f.Key, key, err = f.Accounts.Bootstrap(tb.Context(), "Acme", "acme")
+	must(tb, err)
+	if !key {
+		tb.Fatal("the database of the farm is not a new one")
+	}
+	f.serve(tb, "127.0.0.1:0")
+	tb.Cleanup(func() {
+		f.stop()
+		f.CloseStore(tb)
+	})
+	return f
+}
+
+// Restart ends the farm in the middle of whatever it does, as a crash would, and starts it again on its port, with what
+// is in its database.
+func (f *Farm) Restart(tb testing.TB) {
+	tb.Helper()
+	f.stop()
+	f.CloseStore(tb)
+	f.assemble(tb)
+	f.serve(tb, f.Addr)
+}
+
+func (f *Farm) serve(tb testing.TB, addr string) {
+	tb.Helper()
+	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", addr)
 	must(tb, err)
 	f.Addr = l.Addr().String()
 	f.URL = "http://" + f.Addr
@@ -79,41 +134,37 @@ func Start(tb testing.TB) *Farm {
 			tb.Errorf("run the accounts: %v", err)
 		}
 	})
-	tb.Cleanup(func() {
+	f.stop = func() {
 		_ = server.Close() // its connections are the test's own
 		cancel()
 		running.Wait()
-	})
-	return f
+	}
 }
 
-func (f *Farm) assemble(tb testing.TB, dir string) {
+func (f *Farm) assemble(tb testing.TB) {
 	tb.Helper()
-	ctx := tb.Context()
-	db, err := store.Open(ctx, filepath.Join(dir, "farm.db"))
+	db, err := store.Open(tb.Context(), f.options.Database)
 	must(tb, err)
 	f.db = db
-	tb.Cleanup(func() { f.CloseStore(tb) })
-	f.blobs = filepath.Join(dir, "blobs")
 	blobs, err := registry.NewFolder(f.blobs)
 	must(tb, err)
 	log := slog.New(slog.NewJSONHandler(f.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	secret := account.NewFarmKey()
+	secret := f.secret
 	f.Accounts = &account.Accounts{Store: db, Secret: secret}
 	f.Registry = &registry.Registry{Store: db, Blobs: blobs, Log: log}
-	f.Org, f.KeyID, f.Key, _, err = f.Accounts.Bootstrap(ctx, "Acme", "acme")
-	must(tb, err)
 	f.Farm = &farm.Farm{
 		Store: db, Modules: modules{f.Registry}, Source: f.Source, Uploads: f.Registry, Publisher: f.Registry,
-		Sealer: secret.Sealer("checkout-token"), Log: log,
+		Sealer: secret.Sealer("checkout-token"), Log: log, Bell: f.options.Bell,
 	}
 	f.Links = &farm.Links{Store: db}
 	f.GitHub = &github.GitHub{
 		Store: db, Builds: f.Farm, Organizations: organizations{f.Accounts}, Modules: modules{f.Registry},
 		Sealer: secret.Sealer("github-app"), PublicURL: "http://farm.example.com", LogKey: secret.SubKey("github-links"), Log: log,
 	}
+	f.Workflows, err = oidc.New(Audience, f.options.Issuers)
+	must(tb, err)
 	f.Handler = api.New(api.Config{
-		GitHub: f.GitHub, Farm: f.Farm, Registry: f.Registry, Accounts: f.Accounts, Links: f.Links, WorkerToken: WorkerToken, Log: log, Version: "test",
+		GitHub: f.GitHub, Workflows: f.Workflows, Farm: f.Farm, Registry: f.Registry, Accounts: f.Accounts, Links: f.Links, WorkerToken: WorkerToken, Log: log, Version: "test",
 	})
 }
 

@@ -24,6 +24,8 @@ type CheckRun struct {
 	Annotations []Annotation `json:"-"`
 	// History is the status, or the conclusion of a completed run, after each call.
 	History []string `json:"-"`
+	// Titles are those of the output after each call.
+	Titles []string `json:"-"`
 
 	repo *Repo
 }
@@ -58,7 +60,7 @@ func (s *Server) CheckRuns(repo *Repo) []CheckRun {
 	for _, c := range s.checks {
 		if c.repo == repo {
 			now := *c
-			now.History, now.Annotations = slices.Clone(c.History), slices.Clone(c.Annotations)
+			now.History, now.Titles, now.Annotations = slices.Clone(c.History), slices.Clone(c.Titles), slices.Clone(c.Annotations)
 			list = append(list, now)
 		}
 	}
@@ -125,7 +127,7 @@ func (s *Server) writeCheck(w http.ResponseWriter, r *http.Request, id int64) {
 	if state == "completed" {
 		state = next.Conclusion
 	}
-	next.History = append(next.History, state)
+	next.History, next.Titles = append(next.History, state), append(next.Titles, next.Output.Title)
 	s.checks[next.ID] = &next
 	status := http.StatusOK
 	if c == nil {

@@ -17,6 +17,8 @@ type Fault struct {
 	Secondary bool
 	// Delay is how long the answer takes.
 	Delay time.Duration
+	// Expire makes every installation token that was minted before too old, right before the request is answered.
+	Expire bool
 	// Times is how often it happens; zero until Heal.
 	Times int
 }
@@ -61,6 +63,9 @@ func (s *Server) faulty(next http.Handler) http.Handler {
 				f = have.Fault
 				break
 			}
+		}
+		if f.Expire {
+			s.expire()
 		}
 		limited := s.limit == 0 && strings.HasPrefix(r.URL.Path, "/api/")
 		if s.limit > 0 {

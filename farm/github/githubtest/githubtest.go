@@ -47,9 +47,10 @@ type Server struct {
 	root string // of bare repositories, as owner/name.git
 	git  http.Handler
 	key  *rsa.PrivateKey // the App's
-	oidc *rsa.PrivateKey
 
 	mu            sync.Mutex
+	oidc          *rsa.PrivateKey // the issuer's
+	rotations     int             // of it
 	nextID        int64
 	hookURL       string
 	repos         map[string]*Repo // by lower-case owner/name
@@ -126,8 +127,8 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("GET /settings/apps/new", s.newAppPage)
 	mux.HandleFunc("POST /settings/apps/new", s.newApp)
 	mux.HandleFunc("POST /organizations/{account}/settings/apps/new", s.newApp)
-	mux.HandleFunc("GET /_oidc/.well-known/openid-configuration", s.oidcConfiguration)
-	mux.HandleFunc("GET /_oidc/.well-known/jwks", s.jwks)
+	mux.Handle("GET /_oidc/.well-known/openid-configuration", s.faulty(http.HandlerFunc(s.oidcConfiguration)))
+	mux.Handle("GET /_oidc/.well-known/jwks", s.faulty(http.HandlerFunc(s.jwks)))
 	mux.HandleFunc("GET /_oidc/token", s.idTokenEndpoint)
 	mux.Handle("/", s.faulty(http.HandlerFunc(s.serveGit)))
 	return mux

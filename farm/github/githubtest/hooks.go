@@ -169,6 +169,10 @@ func (s *Server) delivery(id int64) *delivery {
 func (s *Server) listDeliveries(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.App.WebhookSecret == "" {
+		problem(w, http.StatusNotFound, "Not Found") // the App has no webhook
+		return
+	}
 	size, err := strconv.Atoi(r.URL.Query().Get("per_page"))
 	if err != nil || size < 1 || size > 100 {
 		size = 30

@@ -30,6 +30,19 @@ func (s *Server) Uninstall(id int64) {
 	s.Send("installation", map[string]any{"action": "deleted", "installation": describe(in)})
 }
 
+// Suspend keeps an installation from everything, or lets it go on, and tells the webhook.
+func (s *Server) Suspend(id int64, suspended bool) {
+	s.mu.Lock()
+	in := s.installations[id]
+	in.suspended = suspended
+	payload := map[string]any{"action": "unsuspend", "installation": describe(in)}
+	s.mu.Unlock()
+	if suspended {
+		payload["action"] = "suspend"
+	}
+	s.Send("installation", payload)
+}
+
 // AddRepositories adds repositories of the account to an installation and tells the webhook.
 func (s *Server) AddRepositories(id int64, names ...string) {
 	s.mu.Lock()
@@ -50,8 +63,12 @@ func describe(in *installation) map[string]any {
 	if in.all {
 		selection = "all"
 	}
+	var since any
+	if in.suspended {
+		since = "2026-01-02T03:04:05Z"
+	}
 	return map[string]any{
-		"id": in.id, "account": map[string]any{"login": in.account, "id": 1, "type": "Organization"}, "repository_selection": selection,
+		"id": in.id, "suspended_at": since, "account": map[string]any{"login": in.account, "id": 1, "type": "Organization"}, "repository_selection": selection,
 		"permissions": map[string]string{"contents": "read", "checks": "write", "metadata": "read"},
 	}
 }

@@ -14,7 +14,7 @@ type manifest struct {
 	Name        string `json:"name"`
 	URL         string `json:"url"`
 	RedirectURL string `json:"redirect_url"`
-	Hook        struct {
+	Hook        *struct {
 		URL    string `json:"url"`
 		Active *bool  `json:"active"`
 	} `json:"hook_attributes"`
@@ -40,7 +40,7 @@ func (s *Server) newAppPage(w http.ResponseWriter, r *http.Request) {
 // newApp is what GitHub does after the owner has pressed the button: it sends the browser back with a code.
 func (s *Server) newApp(w http.ResponseWriter, r *http.Request) {
 	var m manifest
-	if err := json.Unmarshal([]byte(r.FormValue("manifest")), &m); err != nil || m.RedirectURL == "" || m.URL == "" || m.Hook.URL == "" {
+	if err := json.Unmarshal([]byte(r.FormValue("manifest")), &m); err != nil || m.RedirectURL == "" || m.URL == "" || m.Hook != nil && m.Hook.URL == "" {
 		http.Error(w, "the manifest is not valid", http.StatusUnprocessableEntity)
 		return
 	}
@@ -72,11 +72,21 @@ func (s *Server) convertManifest(w http.ResponseWriter, r *http.Request) {
 	}
 	s.App.ID = s.id()
 	s.App.Name, s.App.Slug = m.Name, strings.ToLower(strings.ReplaceAll(m.Name, " ", "-"))
-	s.App.WebhookSecret = rand.Text()
-	s.hookURL = m.Hook.URL
+	s.App.WebhookSecret, s.hookURL = "", ""
+	if m.Hook != nil {
+		s.App.WebhookSecret, s.hookURL = rand.Text(), m.Hook.URL
+	}
 	answer(w, http.StatusCreated, map[string]any{
 		"id": s.App.ID, "slug": s.App.Slug, "name": m.Name, "client_id": s.App.ClientID, "client_secret": s.App.ClientSecret,
-		"webhook_secret": s.App.WebhookSecret, "pem": s.App.PrivateKey, "html_url": s.URL + "/apps/" + s.App.Slug,
+		"webhook_secret": optional(s.App.WebhookSecret), "pem": s.App.PrivateKey, "html_url": s.URL + "/apps/" + s.App.Slug,
 		"owner": map[string]any{"login": "acme"}, "permissions": m.Permissions, "events": m.Events,
 	})
+}
+
+// optional is null for nothing.
+func optional(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
 }

@@ -7,14 +7,15 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"hash/crc32"
 	"maps"
 	"math/big"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 )
-
-// oidcKeyID names the issuer's key.
-const oidcKeyID = "githubtest-1"
 
 // Issuer is who signs the identities of workflow runs.
 func (s *Server) Issuer() string { return s.URL + "/_oidc" }
@@ -27,14 +28,41 @@ func (s *Server) IDToken(repo *Repo, ref, audience string, claims map[string]any
 	if len(ref) > 10 && ref[:10] == "refs/tags/" {
 		refType = "tag"
 	}
+	sha, err := s.gitIn(repo.Git.Dir, "rev-parse", "--verify", "--quiet", ref+"^{commit}")
+	if err != nil { // such as a pull request's, which only GitHub has
+		sha, _ = s.gitIn(repo.Git.Dir, "rev-parse", "HEAD")
+	}
 	all := map[string]any{
 		"iss": s.Issuer(), "aud": audience, "sub": "repo:" + repo.FullName() + ":ref:" + ref, "jti": guid(),
 		"iat": now.Unix(), "nbf": now.Add(-time.Minute).Unix(), "exp": now.Add(10 * time.Minute).Unix(),
 		"repository": repo.FullName(), "repository_id": jsonNumber(repo.ID), "repository_owner": repo.Owner, "ref": ref, "ref_type": refType,
+		"repository_owner_id": ownerNumber(repo.Owner), "sha": strings.TrimSpace(sha),
 		"event_name": "push", "workflow": "deploy", "run_id": "1", "actor": "test",
+		"job_workflow_ref": repo.FullName() + "/.github/workflows/deploy.yml@" + ref,
 	}
 	maps.Copy(all, claims)
-	return signJWT(s.oidc, oidcKeyID, all)
+	s.mu.Lock()
+	key, kid := s.oidc, s.oidcKeyID()
+	s.mu.Unlock()
+	return signJWT(key, kid, all)
+}
+
+// RotateIssuerKey has the issuer sign with another key from now on, and list that one only.
+func (s *Server) RotateIssuerKey() {
+	s.tb.Helper()
+	key := newKey(s.tb)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.oidc = key
+	s.rotations++
+}
+
+// oidcKeyID names the issuer's present key. The caller holds mu.
+func (s *Server) oidcKeyID() string { return fmt.Sprintf("githubtest-%d", s.rotations+1) }
+
+// ownerNumber is GitHub's number of an account.
+func ownerNumber(owner string) string {
+	return strconv.FormatUint(uint64(crc32.ChecksumIEEE([]byte(strings.ToLower(owner)))), 10)
 }
 
 func jsonNumber(id int64) string { return big.NewInt(id).String() }
@@ -58,9 +86,11 @@ func (s *Server) oidcConfiguration(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) jwks(w http.ResponseWriter, _ *http.Request) {
-	public := s.oidc.PublicKey
+	s.mu.Lock()
+	public, kid := s.oidc.PublicKey, s.oidcKeyID()
+	s.mu.Unlock()
 	answer(w, http.StatusOK, map[string]any{"keys": []map[string]string{{
-		"kty": "RSA", "alg": "RS256", "use": "sig", "kid": oidcKeyID,
+		"kty": "RSA", "alg": "RS256", "use": "sig", "kid": kid,
 		"n": base64.RawURLEncoding.EncodeToString(public.N.Bytes()),
 		"e": base64.RawURLEncoding.EncodeToString(big.NewInt(int64(public.E)).Bytes()),
 	}}})

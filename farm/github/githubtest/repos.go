@@ -85,6 +85,21 @@ func (r *Repo) Tag(annotated bool, tags ...string) {
 	}
 }
 
+// SignedTag puts a tag with a signature on HEAD, as "git tag -s" does, and pushes it. Nobody can check this signature.
+func (r *Repo) SignedTag(tag string) {
+	r.s.tb.Helper()
+	text := "object " + strings.TrimSpace(r.git("rev-parse", "HEAD")) + "\ntype commit\ntag " + tag + "\ntagger Test <test@example.com> 1767323045 +0000\n\n" +
+		"Release " + tag + "\n-----BEGIN PGP SIGNATURE-----\n\niHUEABYKAB0WIQQ=\n=AAAA\n-----END PGP SIGNATURE-----\n"
+	file := filepath.Join(r.s.tb.TempDir(), "tag")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		r.s.tb.Fatal(err)
+	}
+	r.git("update-ref", "refs/tags/"+tag, strings.TrimSpace(r.git("hash-object", "-t", "tag", "-w", file)))
+	before := r.remote(tag)
+	r.git("push", "--quiet", "--force", "origin", "refs/tags/"+tag)
+	r.pushed(tag, before)
+}
+
 // DeleteTag removes a tag and tells the webhook.
 func (r *Repo) DeleteTag(tag string) {
 	r.s.tb.Helper()

@@ -56,6 +56,11 @@ func (s *Server) Tokens() []Token {
 func (s *Server) ExpireTokens() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.expire()
+}
+
+// expire is ExpireTokens; s.mu is held.
+func (s *Server) expire() {
 	for _, t := range s.tokens {
 		t.expires = time.Now().Add(-time.Second)
 	}

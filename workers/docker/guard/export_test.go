@@ -1,6 +1,15 @@
 package guard
 
-import "net/netip"
+import (
+	"context"
+	"io"
+	"net/netip"
+)
+
+// RunIn is Run with another folder of pipes.
+func RunIn(ctx context.Context, orders io.Reader, reports io.Writer, pipes string) error {
+	return run(ctx, orders, reports, pipes)
+}
 
 // Allowed exports allowed.
 func Allowed(registries []string, host, port string) bool { return allowed(registries, host, port) }

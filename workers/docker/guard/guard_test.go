@@ -131,19 +131,20 @@ func TestSurvey(t *testing.T) {
 func TestOrdersThatAreRefused(t *testing.T) {
 	t.Parallel()
 	for order, says := range map[string]string{
-		`{"policy":"none"}`:                  "brings no configuration",
-		`{"config":{},"policy":"sometimes"}`: "sometimes",
+		`{"id":"a","policy":"none"}`:                     "brings no configuration",
+		`{"id":"a","config":{},"policy":"sometimes"}`:    "sometimes",
+		`{"id":"a","from":0}`:                            "no pipe",
+		`{"id":"a","open":"absent"}`:                     "absent",
+		`{"id":"a","open":"../out"}`:                     "not in the folder",
+		"{\"id\":\"b\",\"poli\n" + `{"id":"a","from":0}`: "no pipe", // a worker was killed in the middle of an order
 	} {
 		var out bytes.Buffer
 		if err := guard.Run(t.Context(), strings.NewReader(order), &out); err != nil {
 			t.Fatal(err)
 		}
 		var r guard.Report
-		if err := json.Unmarshal(out.Bytes(), &r); err != nil || !r.Done || !strings.Contains(r.Error, says) {
+		if err := json.Unmarshal(out.Bytes(), &r); err != nil || r.ID != "a" || !strings.Contains(r.Error, says) {
 			t.Errorf("%s: report %s, %v; want %q", order, out.String(), err, says)
 		}
-	}
-	if err := guard.Run(t.Context(), strings.NewReader("{nonsense"), &bytes.Buffer{}); err == nil {
-		t.Error("nonsense was taken for an order")
 	}
 }

@@ -112,8 +112,10 @@ type APIKey struct {
 	UsedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=used_at,json=usedAt,proto3" json:"used_at,omitempty"`
 	// Until then the secret before the last rotation is good, too.
 	OldSecretUntil *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=old_secret_until,json=oldSecretUntil,proto3" json:"old_secret_until,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Set for a key that a workflow run was given for its identity.
+	Workflow      *WorkflowRun `protobuf:"bytes,10,opt,name=workflow,proto3" json:"workflow,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *APIKey) Reset() {
@@ -209,6 +211,112 @@ func (x *APIKey) GetOldSecretUntil() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *APIKey) GetWorkflow() *WorkflowRun {
+	if x != nil {
+		return x.Workflow
+	}
+	return nil
+}
+
+// WorkflowRun is what the key of a workflow run is bound to.
+type WorkflowRun struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The address of the repository, as "https://github.com/acme/widget".
+	Repository string `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
+	// As "refs/tags/v1.2.3".
+	Ref string `protobuf:"bytes,2,opt,name=ref,proto3" json:"ref,omitempty"`
+	// The commit that the run is of; builds are of no other.
+	Sha string `protobuf:"bytes,3,opt,name=sha,proto3" json:"sha,omitempty"`
+	// What may be published; empty for a run of a branch, which publishes nothing.
+	Version string `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	// The modules that the key is good for.
+	Modules []string `protobuf:"bytes,5,rep,name=modules,proto3" json:"modules,omitempty"`
+	// The code host's id of the run, and who started it there: for people.
+	RunId         string `protobuf:"bytes,6,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	Actor         string `protobuf:"bytes,7,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WorkflowRun) Reset() {
+	*x = WorkflowRun{}
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WorkflowRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WorkflowRun) ProtoMessage() {}
+
+func (x *WorkflowRun) ProtoReflect() protoreflect.Message {
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WorkflowRun.ProtoReflect.Descriptor instead.
+func (*WorkflowRun) Descriptor() ([]byte, []int) {
+	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *WorkflowRun) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+func (x *WorkflowRun) GetRef() string {
+	if x != nil {
+		return x.Ref
+	}
+	return ""
+}
+
+func (x *WorkflowRun) GetSha() string {
+	if x != nil {
+		return x.Sha
+	}
+	return ""
+}
+
+func (x *WorkflowRun) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *WorkflowRun) GetModules() []string {
+	if x != nil {
+		return x.Modules
+	}
+	return nil
+}
+
+func (x *WorkflowRun) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *WorkflowRun) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
 type WhoAmIRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -217,7 +325,7 @@ type WhoAmIRequest struct {
 
 func (x *WhoAmIRequest) Reset() {
 	*x = WhoAmIRequest{}
-	mi := &file_modfarm_v1_accounts_proto_msgTypes[2]
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -229,7 +337,7 @@ func (x *WhoAmIRequest) String() string {
 func (*WhoAmIRequest) ProtoMessage() {}
 
 func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_accounts_proto_msgTypes[2]
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -242,7 +350,7 @@ func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoAmIRequest.ProtoReflect.Descriptor instead.
 func (*WhoAmIRequest) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{2}
+	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{3}
 }
 
 type WhoAmIResponse struct {
@@ -257,7 +365,7 @@ type WhoAmIResponse struct {
 
 func (x *WhoAmIResponse) Reset() {
 	*x = WhoAmIResponse{}
-	mi := &file_modfarm_v1_accounts_proto_msgTypes[3]
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -269,7 +377,7 @@ func (x *WhoAmIResponse) String() string {
 func (*WhoAmIResponse) ProtoMessage() {}
 
 func (x *WhoAmIResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_accounts_proto_msgTypes[3]
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -282,7 +390,7 @@ func (x *WhoAmIResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoAmIResponse.ProtoReflect.Descriptor instead.
 func (*WhoAmIResponse) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{3}
+	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *WhoAmIResponse) GetKey() *APIKey {
@@ -314,7 +422,7 @@ type ListFarmOrganizationsRequest struct {
 
 func (x *ListFarmOrganizationsRequest) Reset() {
 	*x = ListFarmOrganizationsRequest{}
-	mi := &file_modfarm_v1_accounts_proto_msgTypes[4]
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -326,7 +434,7 @@ func (x *ListFarmOrganizationsRequest) String() string {
 func (*ListFarmOrganizationsRequest) ProtoMessage() {}
 
 func (x *ListFarmOrganizationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_accounts_proto_msgTypes[4]
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -339,7 +447,7 @@ func (x *ListFarmOrganizationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFarmOrganizationsRequest.ProtoReflect.Descriptor instead.
 func (*ListFarmOrganizationsRequest) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{4}
+	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{5}
 }
 
 type ListFarmOrganizationsResponse struct {
@@ -351,7 +459,7 @@ type ListFarmOrganizationsResponse struct {
 
 func (x *ListFarmOrganizationsResponse) Reset() {
 	*x = ListFarmOrganizationsResponse{}
-	mi := &file_modfarm_v1_accounts_proto_msgTypes[5]
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -363,7 +471,7 @@ func (x *ListFarmOrganizationsResponse) String() string {
 func (*ListFarmOrganizationsResponse) ProtoMessage() {}
 
 func (x *ListFarmOrganizationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_accounts_proto_msgTypes[5]
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -376,7 +484,7 @@ func (x *ListFarmOrganizationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFarmOrganizationsResponse.ProtoReflect.Descriptor instead.
 func (*ListFarmOrganizationsResponse) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{5}
+	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListFarmOrganizationsResponse) GetOrganizations() []*FarmOrganization {
@@ -397,7 +505,7 @@ type CreateOrganizationRequest struct {
 
 func (x *CreateOrganizationRequest) Reset() {
 	*x = CreateOrganizationRequest{}
-	mi := &file_modfarm_v1_accounts_proto_msgTypes[6]
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -409,7 +517,7 @@ func (x *CreateOrganizationRequest) String() string {
 func (*CreateOrganizationRequest) ProtoMessage() {}
 
 func (x *CreateOrganizationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_accounts_proto_msgTypes[6]
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -422,7 +530,7 @@ func (x *CreateOrganizationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateOrganizationRequest.ProtoReflect.Descriptor instead.
 func (*CreateOrganizationRequest) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{6}
+	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CreateOrganizationRequest) GetName() string {
@@ -452,7 +560,7 @@ type CreateOrganizationResponse struct {
 
 func (x *CreateOrganizationResponse) Reset() {
 	*x = CreateOrganizationResponse{}
-	mi := &file_modfarm_v1_accounts_proto_msgTypes[7]
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -464,7 +572,7 @@ func (x *CreateOrganizationResponse) String() string {
 func (*CreateOrganizationResponse) ProtoMessage() {}
 
 func (x *CreateOrganizationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_accounts_proto_msgTypes[7]
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -477,7 +585,7 @@ func (x *CreateOrganizationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateOrganizationResponse.ProtoReflect.Descriptor instead.
 func (*CreateOrganizationResponse) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{7}
+	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CreateOrganizationResponse) GetOrganization() *FarmOrganization {
@@ -510,7 +618,7 @@ type SetNamespaceRequest struct {
 
 func (x *SetNamespaceRequest) Reset() {
 	*x = SetNamespaceRequest{}
-	mi := &file_modfarm_v1_accounts_proto_msgTypes[8]
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -522,7 +630,7 @@ func (x *SetNamespaceRequest) String() string {
 func (*SetNamespaceRequest) ProtoMessage() {}
 
 func (x *SetNamespaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_accounts_proto_msgTypes[8]
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -535,7 +643,7 @@ func (x *SetNamespaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetNamespaceRequest.ProtoReflect.Descriptor instead.
 func (*SetNamespaceRequest) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{8}
+	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SetNamespaceRequest) GetNamespace() string {
@@ -554,7 +662,7 @@ type SetNamespaceResponse struct {
 
 func (x *SetNamespaceResponse) Reset() {
 	*x = SetNamespaceResponse{}
-	mi := &file_modfarm_v1_accounts_proto_msgTypes[9]
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -566,7 +674,7 @@ func (x *SetNamespaceResponse) String() string {
 func (*SetNamespaceResponse) ProtoMessage() {}
 
 func (x *SetNamespaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_accounts_proto_msgTypes[9]
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -579,7 +687,7 @@ func (x *SetNamespaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetNamespaceResponse.ProtoReflect.Descriptor instead.
 func (*SetNamespaceResponse) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{9}
+	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SetNamespaceResponse) GetOrganization() *FarmOrganization {
@@ -604,7 +712,7 @@ type CreateAPIKeyRequest struct {
 
 func (x *CreateAPIKeyRequest) Reset() {
 	*x = CreateAPIKeyRequest{}
-	mi := &file_modfarm_v1_accounts_proto_msgTypes[10]
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -616,7 +724,7 @@ func (x *CreateAPIKeyRequest) String() string {
 func (*CreateAPIKeyRequest) ProtoMessage() {}
 
 func (x *CreateAPIKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_accounts_proto_msgTypes[10]
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -629,7 +737,7 @@ func (x *CreateAPIKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAPIKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateAPIKeyRequest) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{10}
+	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CreateAPIKeyRequest) GetName() string {
@@ -671,7 +779,7 @@ type CreateAPIKeyResponse struct {
 
 func (x *CreateAPIKeyResponse) Reset() {
 	*x = CreateAPIKeyResponse{}
-	mi := &file_modfarm_v1_accounts_proto_msgTypes[11]
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -683,7 +791,7 @@ func (x *CreateAPIKeyResponse) String() string {
 func (*CreateAPIKeyResponse) ProtoMessage() {}
 
 func (x *CreateAPIKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_accounts_proto_msgTypes[11]
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -696,7 +804,7 @@ func (x *CreateAPIKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAPIKeyResponse.ProtoReflect.Descriptor instead.
 func (*CreateAPIKeyResponse) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{11}
+	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CreateAPIKeyResponse) GetKey() *APIKey {
@@ -721,7 +829,7 @@ type ListAPIKeysRequest struct {
 
 func (x *ListAPIKeysRequest) Reset() {
 	*x = ListAPIKeysRequest{}
-	mi := &file_modfarm_v1_accounts_proto_msgTypes[12]
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -733,7 +841,7 @@ func (x *ListAPIKeysRequest) String() string {
 func (*ListAPIKeysRequest) ProtoMessage() {}
 
 func (x *ListAPIKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_accounts_proto_msgTypes[12]
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -746,7 +854,7 @@ func (x *ListAPIKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAPIKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListAPIKeysRequest) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{12}
+	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{13}
 }
 
 type ListAPIKeysResponse struct {
@@ -758,7 +866,7 @@ type ListAPIKeysResponse struct {
 
 func (x *ListAPIKeysResponse) Reset() {
 	*x = ListAPIKeysResponse{}
-	mi := &file_modfarm_v1_accounts_proto_msgTypes[13]
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -770,7 +878,7 @@ func (x *ListAPIKeysResponse) String() string {
 func (*ListAPIKeysResponse) ProtoMessage() {}
 
 func (x *ListAPIKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_accounts_proto_msgTypes[13]
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -783,7 +891,7 @@ func (x *ListAPIKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAPIKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListAPIKeysResponse) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{13}
+	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListAPIKeysResponse) GetKeys() []*APIKey {
@@ -804,7 +912,7 @@ type RotateAPIKeyRequest struct {
 
 func (x *RotateAPIKeyRequest) Reset() {
 	*x = RotateAPIKeyRequest{}
-	mi := &file_modfarm_v1_accounts_proto_msgTypes[14]
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -816,7 +924,7 @@ func (x *RotateAPIKeyRequest) String() string {
 func (*RotateAPIKeyRequest) ProtoMessage() {}
 
 func (x *RotateAPIKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_accounts_proto_msgTypes[14]
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -829,7 +937,7 @@ func (x *RotateAPIKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateAPIKeyRequest.ProtoReflect.Descriptor instead.
 func (*RotateAPIKeyRequest) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{14}
+	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RotateAPIKeyRequest) GetId() string {
@@ -857,7 +965,7 @@ type RotateAPIKeyResponse struct {
 
 func (x *RotateAPIKeyResponse) Reset() {
 	*x = RotateAPIKeyResponse{}
-	mi := &file_modfarm_v1_accounts_proto_msgTypes[15]
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -869,7 +977,7 @@ func (x *RotateAPIKeyResponse) String() string {
 func (*RotateAPIKeyResponse) ProtoMessage() {}
 
 func (x *RotateAPIKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_accounts_proto_msgTypes[15]
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -882,7 +990,7 @@ func (x *RotateAPIKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateAPIKeyResponse.ProtoReflect.Descriptor instead.
 func (*RotateAPIKeyResponse) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{15}
+	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RotateAPIKeyResponse) GetKey() *APIKey {
@@ -899,6 +1007,183 @@ func (x *RotateAPIKeyResponse) GetSecret() string {
 	return ""
 }
 
+type ExchangeIDTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the code host signed for the run, a JWT. It is good for one exchange.
+	IdToken string `protobuf:"bytes,1,opt,name=id_token,json=idToken,proto3" json:"id_token,omitempty"`
+	// The namespace or id of the organization to act for. Needed only where several have linked the repository.
+	Organization  string `protobuf:"bytes,2,opt,name=organization,proto3" json:"organization,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExchangeIDTokenRequest) Reset() {
+	*x = ExchangeIDTokenRequest{}
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExchangeIDTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExchangeIDTokenRequest) ProtoMessage() {}
+
+func (x *ExchangeIDTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExchangeIDTokenRequest.ProtoReflect.Descriptor instead.
+func (*ExchangeIDTokenRequest) Descriptor() ([]byte, []int) {
+	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ExchangeIDTokenRequest) GetIdToken() string {
+	if x != nil {
+		return x.IdToken
+	}
+	return ""
+}
+
+func (x *ExchangeIDTokenRequest) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
+type ExchangeIDTokenResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	KeyId string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// Shown once and nowhere kept.
+	Secret    string                 `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// How long the key is good from now on, for callers whose clock is wrong.
+	Lifetime     *durationpb.Duration `protobuf:"bytes,4,opt,name=lifetime,proto3" json:"lifetime,omitempty"`
+	Organization *FarmOrganization    `protobuf:"bytes,5,opt,name=organization,proto3" json:"organization,omitempty"`
+	// The modules that the key is good for.
+	Modules []string `protobuf:"bytes,6,rep,name=modules,proto3" json:"modules,omitempty"`
+	// The address of the repository, as "https://github.com/acme/widget".
+	Repository string `protobuf:"bytes,7,opt,name=repository,proto3" json:"repository,omitempty"`
+	// As "refs/tags/v1.2.3".
+	Ref string `protobuf:"bytes,8,opt,name=ref,proto3" json:"ref,omitempty"`
+	// The commit that builds are of.
+	Sha string `protobuf:"bytes,9,opt,name=sha,proto3" json:"sha,omitempty"`
+	// What may be published; empty for a run of a branch, which publishes nothing.
+	Version       string `protobuf:"bytes,10,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExchangeIDTokenResponse) Reset() {
+	*x = ExchangeIDTokenResponse{}
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExchangeIDTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExchangeIDTokenResponse) ProtoMessage() {}
+
+func (x *ExchangeIDTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_modfarm_v1_accounts_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExchangeIDTokenResponse.ProtoReflect.Descriptor instead.
+func (*ExchangeIDTokenResponse) Descriptor() ([]byte, []int) {
+	return file_modfarm_v1_accounts_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ExchangeIDTokenResponse) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *ExchangeIDTokenResponse) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+func (x *ExchangeIDTokenResponse) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *ExchangeIDTokenResponse) GetLifetime() *durationpb.Duration {
+	if x != nil {
+		return x.Lifetime
+	}
+	return nil
+}
+
+func (x *ExchangeIDTokenResponse) GetOrganization() *FarmOrganization {
+	if x != nil {
+		return x.Organization
+	}
+	return nil
+}
+
+func (x *ExchangeIDTokenResponse) GetModules() []string {
+	if x != nil {
+		return x.Modules
+	}
+	return nil
+}
+
+func (x *ExchangeIDTokenResponse) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+func (x *ExchangeIDTokenResponse) GetRef() string {
+	if x != nil {
+		return x.Ref
+	}
+	return ""
+}
+
+func (x *ExchangeIDTokenResponse) GetSha() string {
+	if x != nil {
+		return x.Sha
+	}
+	return ""
+}
+
+func (x *ExchangeIDTokenResponse) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
 var File_modfarm_v1_accounts_proto protoreflect.FileDescriptor
 
 const file_modfarm_v1_accounts_proto_rawDesc = "" +
@@ -910,7 +1195,7 @@ const file_modfarm_v1_accounts_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1c\n" +
 	"\tnamespace\x18\x03 \x01(\tR\tnamespace\x129\n" +
 	"\n" +
-	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\x94\x03\n" +
+	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\xc9\x03\n" +
 	"\x06APIKey\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -923,7 +1208,19 @@ const file_modfarm_v1_accounts_proto_rawDesc = "" +
 	"\n" +
 	"rotated_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\trotatedAt\x123\n" +
 	"\aused_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x06usedAt\x12D\n" +
-	"\x10old_secret_until\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x0eoldSecretUntil\"\x0f\n" +
+	"\x10old_secret_until\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x0eoldSecretUntil\x123\n" +
+	"\bworkflow\x18\n" +
+	" \x01(\v2\x17.modfarm.v1.WorkflowRunR\bworkflow\"\xb2\x01\n" +
+	"\vWorkflowRun\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x01 \x01(\tR\n" +
+	"repository\x12\x10\n" +
+	"\x03ref\x18\x02 \x01(\tR\x03ref\x12\x10\n" +
+	"\x03sha\x18\x03 \x01(\tR\x03sha\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\tR\aversion\x12\x18\n" +
+	"\amodules\x18\x05 \x03(\tR\amodules\x12\x15\n" +
+	"\x06run_id\x18\x06 \x01(\tR\x05runId\x12\x14\n" +
+	"\x05actor\x18\a \x01(\tR\x05actor\"\x0f\n" +
 	"\rWhoAmIRequest\"\x97\x01\n" +
 	"\x0eWhoAmIResponse\x12$\n" +
 	"\x03key\x18\x01 \x01(\v2\x12.modfarm.v1.APIKeyR\x03key\x12@\n" +
@@ -960,7 +1257,25 @@ const file_modfarm_v1_accounts_proto_rawDesc = "" +
 	"\x05grace\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05grace\"T\n" +
 	"\x14RotateAPIKeyResponse\x12$\n" +
 	"\x03key\x18\x01 \x01(\v2\x12.modfarm.v1.APIKeyR\x03key\x12\x16\n" +
-	"\x06secret\x18\x02 \x01(\tR\x06secret2\xed\x04\n" +
+	"\x06secret\x18\x02 \x01(\tR\x06secret\"W\n" +
+	"\x16ExchangeIDTokenRequest\x12\x19\n" +
+	"\bid_token\x18\x01 \x01(\tR\aidToken\x12\"\n" +
+	"\forganization\x18\x02 \x01(\tR\forganization\"\xf4\x02\n" +
+	"\x17ExchangeIDTokenResponse\x12\x15\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x16\n" +
+	"\x06secret\x18\x02 \x01(\tR\x06secret\x129\n" +
+	"\n" +
+	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x125\n" +
+	"\blifetime\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\blifetime\x12@\n" +
+	"\forganization\x18\x05 \x01(\v2\x1c.modfarm.v1.FarmOrganizationR\forganization\x12\x18\n" +
+	"\amodules\x18\x06 \x03(\tR\amodules\x12\x1e\n" +
+	"\n" +
+	"repository\x18\a \x01(\tR\n" +
+	"repository\x12\x10\n" +
+	"\x03ref\x18\b \x01(\tR\x03ref\x12\x10\n" +
+	"\x03sha\x18\t \x01(\tR\x03sha\x12\x18\n" +
+	"\aversion\x18\n" +
+	" \x01(\tR\aversion2\xc9\x05\n" +
 	"\x0eAccountService\x12?\n" +
 	"\x06WhoAmI\x12\x19.modfarm.v1.WhoAmIRequest\x1a\x1a.modfarm.v1.WhoAmIResponse\x12l\n" +
 	"\x15ListFarmOrganizations\x12(.modfarm.v1.ListFarmOrganizationsRequest\x1a).modfarm.v1.ListFarmOrganizationsResponse\x12c\n" +
@@ -968,7 +1283,8 @@ const file_modfarm_v1_accounts_proto_rawDesc = "" +
 	"\fSetNamespace\x12\x1f.modfarm.v1.SetNamespaceRequest\x1a .modfarm.v1.SetNamespaceResponse\x12Q\n" +
 	"\fCreateAPIKey\x12\x1f.modfarm.v1.CreateAPIKeyRequest\x1a .modfarm.v1.CreateAPIKeyResponse\x12N\n" +
 	"\vListAPIKeys\x12\x1e.modfarm.v1.ListAPIKeysRequest\x1a\x1f.modfarm.v1.ListAPIKeysResponse\x12Q\n" +
-	"\fRotateAPIKey\x12\x1f.modfarm.v1.RotateAPIKeyRequest\x1a .modfarm.v1.RotateAPIKeyResponseB\xa3\x01\n" +
+	"\fRotateAPIKey\x12\x1f.modfarm.v1.RotateAPIKeyRequest\x1a .modfarm.v1.RotateAPIKeyResponse\x12Z\n" +
+	"\x0fExchangeIDToken\x12\".modfarm.v1.ExchangeIDTokenRequest\x1a#.modfarm.v1.ExchangeIDTokenResponseB\xa3\x01\n" +
 	"\x0ecom.modfarm.v1B\rAccountsProtoP\x01Z9github.com/modfarm/modfarm/proto/gen/modfarm/v1;modfarmv1\xa2\x02\x03MXX\xaa\x02\n" +
 	"Modfarm.V1\xca\x02\n" +
 	"Modfarm\\V1\xe2\x02\x16Modfarm\\V1\\GPBMetadata\xea\x02\vModfarm::V1b\x06proto3"
@@ -985,64 +1301,73 @@ func file_modfarm_v1_accounts_proto_rawDescGZIP() []byte {
 	return file_modfarm_v1_accounts_proto_rawDescData
 }
 
-var file_modfarm_v1_accounts_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_modfarm_v1_accounts_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_modfarm_v1_accounts_proto_goTypes = []any{
 	(*FarmOrganization)(nil),              // 0: modfarm.v1.FarmOrganization
 	(*APIKey)(nil),                        // 1: modfarm.v1.APIKey
-	(*WhoAmIRequest)(nil),                 // 2: modfarm.v1.WhoAmIRequest
-	(*WhoAmIResponse)(nil),                // 3: modfarm.v1.WhoAmIResponse
-	(*ListFarmOrganizationsRequest)(nil),  // 4: modfarm.v1.ListFarmOrganizationsRequest
-	(*ListFarmOrganizationsResponse)(nil), // 5: modfarm.v1.ListFarmOrganizationsResponse
-	(*CreateOrganizationRequest)(nil),     // 6: modfarm.v1.CreateOrganizationRequest
-	(*CreateOrganizationResponse)(nil),    // 7: modfarm.v1.CreateOrganizationResponse
-	(*SetNamespaceRequest)(nil),           // 8: modfarm.v1.SetNamespaceRequest
-	(*SetNamespaceResponse)(nil),          // 9: modfarm.v1.SetNamespaceResponse
-	(*CreateAPIKeyRequest)(nil),           // 10: modfarm.v1.CreateAPIKeyRequest
-	(*CreateAPIKeyResponse)(nil),          // 11: modfarm.v1.CreateAPIKeyResponse
-	(*ListAPIKeysRequest)(nil),            // 12: modfarm.v1.ListAPIKeysRequest
-	(*ListAPIKeysResponse)(nil),           // 13: modfarm.v1.ListAPIKeysResponse
-	(*RotateAPIKeyRequest)(nil),           // 14: modfarm.v1.RotateAPIKeyRequest
-	(*RotateAPIKeyResponse)(nil),          // 15: modfarm.v1.RotateAPIKeyResponse
-	(*timestamppb.Timestamp)(nil),         // 16: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),           // 17: google.protobuf.Duration
+	(*WorkflowRun)(nil),                   // 2: modfarm.v1.WorkflowRun
+	(*WhoAmIRequest)(nil),                 // 3: modfarm.v1.WhoAmIRequest
+	(*WhoAmIResponse)(nil),                // 4: modfarm.v1.WhoAmIResponse
+	(*ListFarmOrganizationsRequest)(nil),  // 5: modfarm.v1.ListFarmOrganizationsRequest
+	(*ListFarmOrganizationsResponse)(nil), // 6: modfarm.v1.ListFarmOrganizationsResponse
+	(*CreateOrganizationRequest)(nil),     // 7: modfarm.v1.CreateOrganizationRequest
+	(*CreateOrganizationResponse)(nil),    // 8: modfarm.v1.CreateOrganizationResponse
+	(*SetNamespaceRequest)(nil),           // 9: modfarm.v1.SetNamespaceRequest
+	(*SetNamespaceResponse)(nil),          // 10: modfarm.v1.SetNamespaceResponse
+	(*CreateAPIKeyRequest)(nil),           // 11: modfarm.v1.CreateAPIKeyRequest
+	(*CreateAPIKeyResponse)(nil),          // 12: modfarm.v1.CreateAPIKeyResponse
+	(*ListAPIKeysRequest)(nil),            // 13: modfarm.v1.ListAPIKeysRequest
+	(*ListAPIKeysResponse)(nil),           // 14: modfarm.v1.ListAPIKeysResponse
+	(*RotateAPIKeyRequest)(nil),           // 15: modfarm.v1.RotateAPIKeyRequest
+	(*RotateAPIKeyResponse)(nil),          // 16: modfarm.v1.RotateAPIKeyResponse
+	(*ExchangeIDTokenRequest)(nil),        // 17: modfarm.v1.ExchangeIDTokenRequest
+	(*ExchangeIDTokenResponse)(nil),       // 18: modfarm.v1.ExchangeIDTokenResponse
+	(*timestamppb.Timestamp)(nil),         // 19: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),           // 20: google.protobuf.Duration
 }
 var file_modfarm_v1_accounts_proto_depIdxs = []int32{
-	16, // 0: modfarm.v1.FarmOrganization.created_at:type_name -> google.protobuf.Timestamp
-	16, // 1: modfarm.v1.APIKey.created_at:type_name -> google.protobuf.Timestamp
-	16, // 2: modfarm.v1.APIKey.expires_at:type_name -> google.protobuf.Timestamp
-	16, // 3: modfarm.v1.APIKey.rotated_at:type_name -> google.protobuf.Timestamp
-	16, // 4: modfarm.v1.APIKey.used_at:type_name -> google.protobuf.Timestamp
-	16, // 5: modfarm.v1.APIKey.old_secret_until:type_name -> google.protobuf.Timestamp
-	1,  // 6: modfarm.v1.WhoAmIResponse.key:type_name -> modfarm.v1.APIKey
-	0,  // 7: modfarm.v1.WhoAmIResponse.organization:type_name -> modfarm.v1.FarmOrganization
-	0,  // 8: modfarm.v1.ListFarmOrganizationsResponse.organizations:type_name -> modfarm.v1.FarmOrganization
-	0,  // 9: modfarm.v1.CreateOrganizationResponse.organization:type_name -> modfarm.v1.FarmOrganization
-	1,  // 10: modfarm.v1.CreateOrganizationResponse.key:type_name -> modfarm.v1.APIKey
-	0,  // 11: modfarm.v1.SetNamespaceResponse.organization:type_name -> modfarm.v1.FarmOrganization
-	17, // 12: modfarm.v1.CreateAPIKeyRequest.lifetime:type_name -> google.protobuf.Duration
-	1,  // 13: modfarm.v1.CreateAPIKeyResponse.key:type_name -> modfarm.v1.APIKey
-	1,  // 14: modfarm.v1.ListAPIKeysResponse.keys:type_name -> modfarm.v1.APIKey
-	17, // 15: modfarm.v1.RotateAPIKeyRequest.grace:type_name -> google.protobuf.Duration
-	1,  // 16: modfarm.v1.RotateAPIKeyResponse.key:type_name -> modfarm.v1.APIKey
-	2,  // 17: modfarm.v1.AccountService.WhoAmI:input_type -> modfarm.v1.WhoAmIRequest
-	4,  // 18: modfarm.v1.AccountService.ListFarmOrganizations:input_type -> modfarm.v1.ListFarmOrganizationsRequest
-	6,  // 19: modfarm.v1.AccountService.CreateOrganization:input_type -> modfarm.v1.CreateOrganizationRequest
-	8,  // 20: modfarm.v1.AccountService.SetNamespace:input_type -> modfarm.v1.SetNamespaceRequest
-	10, // 21: modfarm.v1.AccountService.CreateAPIKey:input_type -> modfarm.v1.CreateAPIKeyRequest
-	12, // 22: modfarm.v1.AccountService.ListAPIKeys:input_type -> modfarm.v1.ListAPIKeysRequest
-	14, // 23: modfarm.v1.AccountService.RotateAPIKey:input_type -> modfarm.v1.RotateAPIKeyRequest
-	3,  // 24: modfarm.v1.AccountService.WhoAmI:output_type -> modfarm.v1.WhoAmIResponse
-	5,  // 25: modfarm.v1.AccountService.ListFarmOrganizations:output_type -> modfarm.v1.ListFarmOrganizationsResponse
-	7,  // 26: modfarm.v1.AccountService.CreateOrganization:output_type -> modfarm.v1.CreateOrganizationResponse
-	9,  // 27: modfarm.v1.AccountService.SetNamespace:output_type -> modfarm.v1.SetNamespaceResponse
-	11, // 28: modfarm.v1.AccountService.CreateAPIKey:output_type -> modfarm.v1.CreateAPIKeyResponse
-	13, // 29: modfarm.v1.AccountService.ListAPIKeys:output_type -> modfarm.v1.ListAPIKeysResponse
-	15, // 30: modfarm.v1.AccountService.RotateAPIKey:output_type -> modfarm.v1.RotateAPIKeyResponse
-	24, // [24:31] is the sub-list for method output_type
-	17, // [17:24] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	19, // 0: modfarm.v1.FarmOrganization.created_at:type_name -> google.protobuf.Timestamp
+	19, // 1: modfarm.v1.APIKey.created_at:type_name -> google.protobuf.Timestamp
+	19, // 2: modfarm.v1.APIKey.expires_at:type_name -> google.protobuf.Timestamp
+	19, // 3: modfarm.v1.APIKey.rotated_at:type_name -> google.protobuf.Timestamp
+	19, // 4: modfarm.v1.APIKey.used_at:type_name -> google.protobuf.Timestamp
+	19, // 5: modfarm.v1.APIKey.old_secret_until:type_name -> google.protobuf.Timestamp
+	2,  // 6: modfarm.v1.APIKey.workflow:type_name -> modfarm.v1.WorkflowRun
+	1,  // 7: modfarm.v1.WhoAmIResponse.key:type_name -> modfarm.v1.APIKey
+	0,  // 8: modfarm.v1.WhoAmIResponse.organization:type_name -> modfarm.v1.FarmOrganization
+	0,  // 9: modfarm.v1.ListFarmOrganizationsResponse.organizations:type_name -> modfarm.v1.FarmOrganization
+	0,  // 10: modfarm.v1.CreateOrganizationResponse.organization:type_name -> modfarm.v1.FarmOrganization
+	1,  // 11: modfarm.v1.CreateOrganizationResponse.key:type_name -> modfarm.v1.APIKey
+	0,  // 12: modfarm.v1.SetNamespaceResponse.organization:type_name -> modfarm.v1.FarmOrganization
+	20, // 13: modfarm.v1.CreateAPIKeyRequest.lifetime:type_name -> google.protobuf.Duration
+	1,  // 14: modfarm.v1.CreateAPIKeyResponse.key:type_name -> modfarm.v1.APIKey
+	1,  // 15: modfarm.v1.ListAPIKeysResponse.keys:type_name -> modfarm.v1.APIKey
+	20, // 16: modfarm.v1.RotateAPIKeyRequest.grace:type_name -> google.protobuf.Duration
+	1,  // 17: modfarm.v1.RotateAPIKeyResponse.key:type_name -> modfarm.v1.APIKey
+	19, // 18: modfarm.v1.ExchangeIDTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	20, // 19: modfarm.v1.ExchangeIDTokenResponse.lifetime:type_name -> google.protobuf.Duration
+	0,  // 20: modfarm.v1.ExchangeIDTokenResponse.organization:type_name -> modfarm.v1.FarmOrganization
+	3,  // 21: modfarm.v1.AccountService.WhoAmI:input_type -> modfarm.v1.WhoAmIRequest
+	5,  // 22: modfarm.v1.AccountService.ListFarmOrganizations:input_type -> modfarm.v1.ListFarmOrganizationsRequest
+	7,  // 23: modfarm.v1.AccountService.CreateOrganization:input_type -> modfarm.v1.CreateOrganizationRequest
+	9,  // 24: modfarm.v1.AccountService.SetNamespace:input_type -> modfarm.v1.SetNamespaceRequest
+	11, // 25: modfarm.v1.AccountService.CreateAPIKey:input_type -> modfarm.v1.CreateAPIKeyRequest
+	13, // 26: modfarm.v1.AccountService.ListAPIKeys:input_type -> modfarm.v1.ListAPIKeysRequest
+	15, // 27: modfarm.v1.AccountService.RotateAPIKey:input_type -> modfarm.v1.RotateAPIKeyRequest
+	17, // 28: modfarm.v1.AccountService.ExchangeIDToken:input_type -> modfarm.v1.ExchangeIDTokenRequest
+	4,  // 29: modfarm.v1.AccountService.WhoAmI:output_type -> modfarm.v1.WhoAmIResponse
+	6,  // 30: modfarm.v1.AccountService.ListFarmOrganizations:output_type -> modfarm.v1.ListFarmOrganizationsResponse
+	8,  // 31: modfarm.v1.AccountService.CreateOrganization:output_type -> modfarm.v1.CreateOrganizationResponse
+	10, // 32: modfarm.v1.AccountService.SetNamespace:output_type -> modfarm.v1.SetNamespaceResponse
+	12, // 33: modfarm.v1.AccountService.CreateAPIKey:output_type -> modfarm.v1.CreateAPIKeyResponse
+	14, // 34: modfarm.v1.AccountService.ListAPIKeys:output_type -> modfarm.v1.ListAPIKeysResponse
+	16, // 35: modfarm.v1.AccountService.RotateAPIKey:output_type -> modfarm.v1.RotateAPIKeyResponse
+	18, // 36: modfarm.v1.AccountService.ExchangeIDToken:output_type -> modfarm.v1.ExchangeIDTokenResponse
+	29, // [29:37] is the sub-list for method output_type
+	21, // [21:29] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_modfarm_v1_accounts_proto_init() }
@@ -1056,7 +1381,7 @@ func file_modfarm_v1_accounts_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_modfarm_v1_accounts_proto_rawDesc), len(file_modfarm_v1_accounts_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

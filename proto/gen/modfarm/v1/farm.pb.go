@@ -592,6 +592,8 @@ type Build struct {
 	EndedAt     *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
 	// It finds nothing of earlier builds and leaves nothing to later ones.
 	NoCache bool `protobuf:"varint,40,opt,name=no_cache,json=noCache,proto3" json:"no_cache,omitempty"`
+	// The other platforms are cancelled when one fails or is refused.
+	FailFast bool `protobuf:"varint,50,opt,name=fail_fast,json=failFast,proto3" json:"fail_fast,omitempty"`
 	// One per platform, sorted by platform.
 	Jobs          []*Job `protobuf:"bytes,13,rep,name=jobs,proto3" json:"jobs,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -722,6 +724,13 @@ func (x *Build) GetEndedAt() *timestamppb.Timestamp {
 func (x *Build) GetNoCache() bool {
 	if x != nil {
 		return x.NoCache
+	}
+	return false
+}
+
+func (x *Build) GetFailFast() bool {
+	if x != nil {
+		return x.FailFast
 	}
 	return false
 }
@@ -1572,7 +1581,7 @@ const file_modfarm_v1_farm_proto_rawDesc = "" +
 	"\bLogChunk\x12\x16\n" +
 	"\x06offset\x18\x01 \x01(\x03R\x06offset\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12\x12\n" +
-	"\x04data\x18\x03 \x01(\fR\x04data\"\xd6\x03\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\"\xf3\x03\n" +
 	"\x05Build\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12'\n" +
 	"\x0forganization_id\x18\x02 \x01(\tR\x0eorganizationId\x12\x1b\n" +
@@ -1589,7 +1598,8 @@ const file_modfarm_v1_farm_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x125\n" +
 	"\bended_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12\x19\n" +
-	"\bno_cache\x18( \x01(\bR\anoCache\x12#\n" +
+	"\bno_cache\x18( \x01(\bR\anoCache\x12\x1b\n" +
+	"\tfail_fast\x182 \x01(\bR\bfailFast\x12#\n" +
 	"\x04jobs\x18\r \x03(\v2\x0f.modfarm.v1.JobR\x04jobs\"\xf0\x05\n" +
 	"\x03Job\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +

@@ -295,10 +295,12 @@ func (x *GitHubInstallation) GetRemoved() bool {
 }
 
 type GitHubRepository struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Private       bool                   `protobuf:"varint,2,opt,name=private,proto3" json:"private,omitempty"`
-	SweptAt       *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=swept_at,json=sweptAt,proto3" json:"swept_at,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Private bool                   `protobuf:"varint,2,opt,name=private,proto3" json:"private,omitempty"`
+	SweptAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=swept_at,json=sweptAt,proto3" json:"swept_at,omitempty"`
+	// The caller's modules that its tags build, as namespace:name.
+	Modules       []string `protobuf:"bytes,4,rep,name=modules,proto3" json:"modules,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -350,6 +352,13 @@ func (x *GitHubRepository) GetPrivate() bool {
 func (x *GitHubRepository) GetSweptAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.SweptAt
+	}
+	return nil
+}
+
+func (x *GitHubRepository) GetModules() []string {
+	if x != nil {
+		return x.Modules
 	}
 	return nil
 }
@@ -614,9 +623,11 @@ func (x *SyncGitHubRequest) GetRepository() string {
 }
 
 type SyncGitHubResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Repositories  int32                  `protobuf:"varint,1,opt,name=repositories,proto3" json:"repositories,omitempty"`
-	Tags          int32                  `protobuf:"varint,2,opt,name=tags,proto3" json:"tags,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Repositories int32                  `protobuf:"varint,1,opt,name=repositories,proto3" json:"repositories,omitempty"`
+	Tags         int32                  `protobuf:"varint,2,opt,name=tags,proto3" json:"tags,omitempty"`
+	// Messages that GitHub is asked for again, when the caller runs the farm.
+	Redelivered   int32 `protobuf:"varint,3,opt,name=redelivered,proto3" json:"redelivered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -661,6 +672,13 @@ func (x *SyncGitHubResponse) GetRepositories() int32 {
 func (x *SyncGitHubResponse) GetTags() int32 {
 	if x != nil {
 		return x.Tags
+	}
+	return 0
+}
+
+func (x *SyncGitHubResponse) GetRedelivered() int32 {
+	if x != nil {
+		return x.Redelivered
 	}
 	return 0
 }
@@ -1173,11 +1191,12 @@ const file_modfarm_v1_github_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12'\n" +
 	"\x0forganization_id\x18\x03 \x01(\tR\x0eorganizationId\x12\x18\n" +
-	"\aremoved\x18\x04 \x01(\bR\aremoved\"w\n" +
+	"\aremoved\x18\x04 \x01(\bR\aremoved\"\x91\x01\n" +
 	"\x10GitHubRepository\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aprivate\x18\x02 \x01(\bR\aprivate\x125\n" +
-	"\bswept_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\asweptAt\"0\n" +
+	"\bswept_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\asweptAt\x12\x18\n" +
+	"\amodules\x18\x04 \x03(\tR\amodules\"0\n" +
 	"\x16GetGitHubStatusRequest\x12\x16\n" +
 	"\x06verify\x18\x01 \x01(\bR\x06verify\"\xca\x01\n" +
 	"\x17GetGitHubStatusResponse\x12'\n" +
@@ -1193,10 +1212,11 @@ const file_modfarm_v1_github_proto_rawDesc = "" +
 	"\x03tag\x18\x01 \x01(\tR\x03tag\x12\x1e\n" +
 	"\n" +
 	"repository\x18\x02 \x01(\tR\n" +
-	"repository\"L\n" +
+	"repository\"n\n" +
 	"\x12SyncGitHubResponse\x12\"\n" +
 	"\frepositories\x18\x01 \x01(\x05R\frepositories\x12\x12\n" +
-	"\x04tags\x18\x02 \x01(\x05R\x04tags\"\xbe\x02\n" +
+	"\x04tags\x18\x02 \x01(\x05R\x04tags\x12 \n" +
+	"\vredelivered\x18\x03 \x01(\x05R\vredelivered\"\xbe\x02\n" +
 	"\tGitHubTag\x12\x1e\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\tR\n" +

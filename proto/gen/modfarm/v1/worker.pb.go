@@ -10,6 +10,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -947,12 +948,254 @@ func (x *FinishResponse) GetJob() *Job {
 	return nil
 }
 
+type ListWorkersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWorkersRequest) Reset() {
+	*x = ListWorkersRequest{}
+	mi := &file_modfarm_v1_worker_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWorkersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWorkersRequest) ProtoMessage() {}
+
+func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_modfarm_v1_worker_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWorkersRequest.ProtoReflect.Descriptor instead.
+func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
+	return file_modfarm_v1_worker_proto_rawDescGZIP(), []int{14}
+}
+
+type ListWorkersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those that were heard of in the last minute, that have jobs, or that are drained; by name.
+	Workers       []*WorkerStanding `protobuf:"bytes,1,rep,name=workers,proto3" json:"workers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWorkersResponse) Reset() {
+	*x = ListWorkersResponse{}
+	mi := &file_modfarm_v1_worker_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWorkersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWorkersResponse) ProtoMessage() {}
+
+func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_modfarm_v1_worker_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWorkersResponse.ProtoReflect.Descriptor instead.
+func (*ListWorkersResponse) Descriptor() ([]byte, []int) {
+	return file_modfarm_v1_worker_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ListWorkersResponse) GetWorkers() []*WorkerStanding {
+	if x != nil {
+		return x.Workers
+	}
+	return nil
+}
+
+// WorkerStanding is a worker as the farm knows it.
+type WorkerStanding struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Worker *Worker                `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	// How many jobs it has.
+	Running int32 `protobuf:"varint,2,opt,name=running,proto3" json:"running,omitempty"`
+	// When the farm last heard of it; absent for not since it started.
+	SeenAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=seen_at,json=seenAt,proto3" json:"seen_at,omitempty"`
+	// Since when it gets no jobs because somebody said so; absent when nobody did.
+	DrainedAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=drained_at,json=drainedAt,proto3" json:"drained_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WorkerStanding) Reset() {
+	*x = WorkerStanding{}
+	mi := &file_modfarm_v1_worker_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WorkerStanding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WorkerStanding) ProtoMessage() {}
+
+func (x *WorkerStanding) ProtoReflect() protoreflect.Message {
+	mi := &file_modfarm_v1_worker_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WorkerStanding.ProtoReflect.Descriptor instead.
+func (*WorkerStanding) Descriptor() ([]byte, []int) {
+	return file_modfarm_v1_worker_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *WorkerStanding) GetWorker() *Worker {
+	if x != nil {
+		return x.Worker
+	}
+	return nil
+}
+
+func (x *WorkerStanding) GetRunning() int32 {
+	if x != nil {
+		return x.Running
+	}
+	return 0
+}
+
+func (x *WorkerStanding) GetSeenAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SeenAt
+	}
+	return nil
+}
+
+func (x *WorkerStanding) GetDrainedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DrainedAt
+	}
+	return nil
+}
+
+type DrainWorkerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Let it get jobs again.
+	Undo          bool `protobuf:"varint,2,opt,name=undo,proto3" json:"undo,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainWorkerRequest) Reset() {
+	*x = DrainWorkerRequest{}
+	mi := &file_modfarm_v1_worker_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainWorkerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainWorkerRequest) ProtoMessage() {}
+
+func (x *DrainWorkerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_modfarm_v1_worker_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainWorkerRequest.ProtoReflect.Descriptor instead.
+func (*DrainWorkerRequest) Descriptor() ([]byte, []int) {
+	return file_modfarm_v1_worker_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *DrainWorkerRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DrainWorkerRequest) GetUndo() bool {
+	if x != nil {
+		return x.Undo
+	}
+	return false
+}
+
+type DrainWorkerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainWorkerResponse) Reset() {
+	*x = DrainWorkerResponse{}
+	mi := &file_modfarm_v1_worker_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainWorkerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainWorkerResponse) ProtoMessage() {}
+
+func (x *DrainWorkerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_modfarm_v1_worker_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainWorkerResponse.ProtoReflect.Descriptor instead.
+func (*DrainWorkerResponse) Descriptor() ([]byte, []int) {
+	return file_modfarm_v1_worker_proto_rawDescGZIP(), []int{18}
+}
+
 var File_modfarm_v1_worker_proto protoreflect.FileDescriptor
 
 const file_modfarm_v1_worker_proto_rawDesc = "" +
 	"\n" +
 	"\x17modfarm/v1/worker.proto\x12\n" +
-	"modfarm.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x15modfarm/v1/farm.proto\"\x8b\x02\n" +
+	"modfarm.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15modfarm/v1/farm.proto\"\x8b\x02\n" +
 	"\x06Worker\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06native\x18\x02 \x03(\tR\x06native\x12\x14\n" +
@@ -1018,7 +1261,20 @@ const file_modfarm_v1_worker_proto_rawDesc = "" +
 	"\bstrategy\x18\x04 \x01(\tR\bstrategy\x12/\n" +
 	"\x06report\x18( \x01(\v2\x17.modfarm.v1.BuildReportR\x06report\"3\n" +
 	"\x0eFinishResponse\x12!\n" +
-	"\x03job\x18\x01 \x01(\v2\x0f.modfarm.v1.JobR\x03job*\xc3\x01\n" +
+	"\x03job\x18\x01 \x01(\v2\x0f.modfarm.v1.JobR\x03job\"\x14\n" +
+	"\x12ListWorkersRequest\"K\n" +
+	"\x13ListWorkersResponse\x124\n" +
+	"\aworkers\x18\x01 \x03(\v2\x1a.modfarm.v1.WorkerStandingR\aworkers\"\xc6\x01\n" +
+	"\x0eWorkerStanding\x12*\n" +
+	"\x06worker\x18\x01 \x01(\v2\x12.modfarm.v1.WorkerR\x06worker\x12\x18\n" +
+	"\arunning\x18\x02 \x01(\x05R\arunning\x123\n" +
+	"\aseen_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x06seenAt\x129\n" +
+	"\n" +
+	"drained_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tdrainedAt\"<\n" +
+	"\x12DrainWorkerRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04undo\x18\x02 \x01(\bR\x04undo\"\x15\n" +
+	"\x13DrainWorkerResponse*\xc3\x01\n" +
 	"\vOutcomeKind\x12\x1c\n" +
 	"\x18OUTCOME_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11OUTCOME_KIND_DONE\x10\x01\x12\x17\n" +
@@ -1026,13 +1282,15 @@ const file_modfarm_v1_worker_proto_rawDesc = "" +
 	"\x12OUTCOME_KIND_FAULT\x10\x03\x12\x19\n" +
 	"\x15OUTCOME_KIND_FALLBACK\x10\x04\x12\x18\n" +
 	"\x14OUTCOME_KIND_REFUSED\x10\x05\x12\x19\n" +
-	"\x15OUTCOME_KIND_RETURNED\x10\x062\xda\x02\n" +
+	"\x15OUTCOME_KIND_RETURNED\x10\x062\xfa\x03\n" +
 	"\rWorkerService\x12<\n" +
 	"\x05Claim\x12\x18.modfarm.v1.ClaimRequest\x1a\x19.modfarm.v1.ClaimResponse\x12?\n" +
 	"\x06Resume\x12\x19.modfarm.v1.ResumeRequest\x1a\x1a.modfarm.v1.ResumeResponse\x12?\n" +
 	"\x06Extend\x12\x19.modfarm.v1.ExtendRequest\x1a\x1a.modfarm.v1.ExtendResponse\x12H\n" +
 	"\tAppendLog\x12\x1c.modfarm.v1.AppendLogRequest\x1a\x1d.modfarm.v1.AppendLogResponse\x12?\n" +
-	"\x06Finish\x12\x19.modfarm.v1.FinishRequest\x1a\x1a.modfarm.v1.FinishResponseB\xa1\x01\n" +
+	"\x06Finish\x12\x19.modfarm.v1.FinishRequest\x1a\x1a.modfarm.v1.FinishResponse\x12N\n" +
+	"\vListWorkers\x12\x1e.modfarm.v1.ListWorkersRequest\x1a\x1f.modfarm.v1.ListWorkersResponse\x12N\n" +
+	"\vDrainWorker\x12\x1e.modfarm.v1.DrainWorkerRequest\x1a\x1f.modfarm.v1.DrainWorkerResponseB\xa1\x01\n" +
 	"\x0ecom.modfarm.v1B\vWorkerProtoP\x01Z9github.com/modfarm/modfarm/proto/gen/modfarm/v1;modfarmv1\xa2\x02\x03MXX\xaa\x02\n" +
 	"Modfarm.V1\xca\x02\n" +
 	"Modfarm\\V1\xe2\x02\x16Modfarm\\V1\\GPBMetadata\xea\x02\vModfarm::V1b\x06proto3"
@@ -1050,28 +1308,34 @@ func file_modfarm_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_modfarm_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_modfarm_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_modfarm_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_modfarm_v1_worker_proto_goTypes = []any{
-	(OutcomeKind)(0),            // 0: modfarm.v1.OutcomeKind
-	(*Worker)(nil),              // 1: modfarm.v1.Worker
-	(*ClaimRequest)(nil),        // 2: modfarm.v1.ClaimRequest
-	(*ClaimResponse)(nil),       // 3: modfarm.v1.ClaimResponse
-	(*ResumeRequest)(nil),       // 4: modfarm.v1.ResumeRequest
-	(*ResumeResponse)(nil),      // 5: modfarm.v1.ResumeResponse
-	(*Assignment)(nil),          // 6: modfarm.v1.Assignment
-	(*Lease)(nil),               // 7: modfarm.v1.Lease
-	(*LeaseRef)(nil),            // 8: modfarm.v1.LeaseRef
-	(*ExtendRequest)(nil),       // 9: modfarm.v1.ExtendRequest
-	(*ExtendResponse)(nil),      // 10: modfarm.v1.ExtendResponse
-	(*AppendLogRequest)(nil),    // 11: modfarm.v1.AppendLogRequest
-	(*AppendLogResponse)(nil),   // 12: modfarm.v1.AppendLogResponse
-	(*FinishRequest)(nil),       // 13: modfarm.v1.FinishRequest
-	(*FinishResponse)(nil),      // 14: modfarm.v1.FinishResponse
-	(*Job)(nil),                 // 15: modfarm.v1.Job
-	(*Build)(nil),               // 16: modfarm.v1.Build
-	(*durationpb.Duration)(nil), // 17: google.protobuf.Duration
-	(*BuildReport)(nil),         // 18: modfarm.v1.BuildReport
-	(*LogChunk)(nil),            // 19: modfarm.v1.LogChunk
+	(OutcomeKind)(0),              // 0: modfarm.v1.OutcomeKind
+	(*Worker)(nil),                // 1: modfarm.v1.Worker
+	(*ClaimRequest)(nil),          // 2: modfarm.v1.ClaimRequest
+	(*ClaimResponse)(nil),         // 3: modfarm.v1.ClaimResponse
+	(*ResumeRequest)(nil),         // 4: modfarm.v1.ResumeRequest
+	(*ResumeResponse)(nil),        // 5: modfarm.v1.ResumeResponse
+	(*Assignment)(nil),            // 6: modfarm.v1.Assignment
+	(*Lease)(nil),                 // 7: modfarm.v1.Lease
+	(*LeaseRef)(nil),              // 8: modfarm.v1.LeaseRef
+	(*ExtendRequest)(nil),         // 9: modfarm.v1.ExtendRequest
+	(*ExtendResponse)(nil),        // 10: modfarm.v1.ExtendResponse
+	(*AppendLogRequest)(nil),      // 11: modfarm.v1.AppendLogRequest
+	(*AppendLogResponse)(nil),     // 12: modfarm.v1.AppendLogResponse
+	(*FinishRequest)(nil),         // 13: modfarm.v1.FinishRequest
+	(*FinishResponse)(nil),        // 14: modfarm.v1.FinishResponse
+	(*ListWorkersRequest)(nil),    // 15: modfarm.v1.ListWorkersRequest
+	(*ListWorkersResponse)(nil),   // 16: modfarm.v1.ListWorkersResponse
+	(*WorkerStanding)(nil),        // 17: modfarm.v1.WorkerStanding
+	(*DrainWorkerRequest)(nil),    // 18: modfarm.v1.DrainWorkerRequest
+	(*DrainWorkerResponse)(nil),   // 19: modfarm.v1.DrainWorkerResponse
+	(*Job)(nil),                   // 20: modfarm.v1.Job
+	(*Build)(nil),                 // 21: modfarm.v1.Build
+	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
+	(*BuildReport)(nil),           // 23: modfarm.v1.BuildReport
+	(*LogChunk)(nil),              // 24: modfarm.v1.LogChunk
+	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
 }
 var file_modfarm_v1_worker_proto_depIdxs = []int32{
 	1,  // 0: modfarm.v1.ClaimRequest.worker:type_name -> modfarm.v1.Worker
@@ -1080,33 +1344,41 @@ var file_modfarm_v1_worker_proto_depIdxs = []int32{
 	1,  // 3: modfarm.v1.ResumeRequest.worker:type_name -> modfarm.v1.Worker
 	6,  // 4: modfarm.v1.ResumeResponse.assignment:type_name -> modfarm.v1.Assignment
 	7,  // 5: modfarm.v1.Assignment.lease:type_name -> modfarm.v1.Lease
-	15, // 6: modfarm.v1.Assignment.job:type_name -> modfarm.v1.Job
-	16, // 7: modfarm.v1.Assignment.build:type_name -> modfarm.v1.Build
-	17, // 8: modfarm.v1.Lease.ttl:type_name -> google.protobuf.Duration
+	20, // 6: modfarm.v1.Assignment.job:type_name -> modfarm.v1.Job
+	21, // 7: modfarm.v1.Assignment.build:type_name -> modfarm.v1.Build
+	22, // 8: modfarm.v1.Lease.ttl:type_name -> google.protobuf.Duration
 	8,  // 9: modfarm.v1.ExtendRequest.lease:type_name -> modfarm.v1.LeaseRef
-	18, // 10: modfarm.v1.ExtendRequest.report:type_name -> modfarm.v1.BuildReport
-	17, // 11: modfarm.v1.ExtendResponse.ttl:type_name -> google.protobuf.Duration
+	23, // 10: modfarm.v1.ExtendRequest.report:type_name -> modfarm.v1.BuildReport
+	22, // 11: modfarm.v1.ExtendResponse.ttl:type_name -> google.protobuf.Duration
 	8,  // 12: modfarm.v1.AppendLogRequest.lease:type_name -> modfarm.v1.LeaseRef
-	19, // 13: modfarm.v1.AppendLogRequest.chunk:type_name -> modfarm.v1.LogChunk
+	24, // 13: modfarm.v1.AppendLogRequest.chunk:type_name -> modfarm.v1.LogChunk
 	8,  // 14: modfarm.v1.FinishRequest.lease:type_name -> modfarm.v1.LeaseRef
 	0,  // 15: modfarm.v1.FinishRequest.kind:type_name -> modfarm.v1.OutcomeKind
-	18, // 16: modfarm.v1.FinishRequest.report:type_name -> modfarm.v1.BuildReport
-	15, // 17: modfarm.v1.FinishResponse.job:type_name -> modfarm.v1.Job
-	2,  // 18: modfarm.v1.WorkerService.Claim:input_type -> modfarm.v1.ClaimRequest
-	4,  // 19: modfarm.v1.WorkerService.Resume:input_type -> modfarm.v1.ResumeRequest
-	9,  // 20: modfarm.v1.WorkerService.Extend:input_type -> modfarm.v1.ExtendRequest
-	11, // 21: modfarm.v1.WorkerService.AppendLog:input_type -> modfarm.v1.AppendLogRequest
-	13, // 22: modfarm.v1.WorkerService.Finish:input_type -> modfarm.v1.FinishRequest
-	3,  // 23: modfarm.v1.WorkerService.Claim:output_type -> modfarm.v1.ClaimResponse
-	5,  // 24: modfarm.v1.WorkerService.Resume:output_type -> modfarm.v1.ResumeResponse
-	10, // 25: modfarm.v1.WorkerService.Extend:output_type -> modfarm.v1.ExtendResponse
-	12, // 26: modfarm.v1.WorkerService.AppendLog:output_type -> modfarm.v1.AppendLogResponse
-	14, // 27: modfarm.v1.WorkerService.Finish:output_type -> modfarm.v1.FinishResponse
-	23, // [23:28] is the sub-list for method output_type
-	18, // [18:23] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	23, // 16: modfarm.v1.FinishRequest.report:type_name -> modfarm.v1.BuildReport
+	20, // 17: modfarm.v1.FinishResponse.job:type_name -> modfarm.v1.Job
+	17, // 18: modfarm.v1.ListWorkersResponse.workers:type_name -> modfarm.v1.WorkerStanding
+	1,  // 19: modfarm.v1.WorkerStanding.worker:type_name -> modfarm.v1.Worker
+	25, // 20: modfarm.v1.WorkerStanding.seen_at:type_name -> google.protobuf.Timestamp
+	25, // 21: modfarm.v1.WorkerStanding.drained_at:type_name -> google.protobuf.Timestamp
+	2,  // 22: modfarm.v1.WorkerService.Claim:input_type -> modfarm.v1.ClaimRequest
+	4,  // 23: modfarm.v1.WorkerService.Resume:input_type -> modfarm.v1.ResumeRequest
+	9,  // 24: modfarm.v1.WorkerService.Extend:input_type -> modfarm.v1.ExtendRequest
+	11, // 25: modfarm.v1.WorkerService.AppendLog:input_type -> modfarm.v1.AppendLogRequest
+	13, // 26: modfarm.v1.WorkerService.Finish:input_type -> modfarm.v1.FinishRequest
+	15, // 27: modfarm.v1.WorkerService.ListWorkers:input_type -> modfarm.v1.ListWorkersRequest
+	18, // 28: modfarm.v1.WorkerService.DrainWorker:input_type -> modfarm.v1.DrainWorkerRequest
+	3,  // 29: modfarm.v1.WorkerService.Claim:output_type -> modfarm.v1.ClaimResponse
+	5,  // 30: modfarm.v1.WorkerService.Resume:output_type -> modfarm.v1.ResumeResponse
+	10, // 31: modfarm.v1.WorkerService.Extend:output_type -> modfarm.v1.ExtendResponse
+	12, // 32: modfarm.v1.WorkerService.AppendLog:output_type -> modfarm.v1.AppendLogResponse
+	14, // 33: modfarm.v1.WorkerService.Finish:output_type -> modfarm.v1.FinishResponse
+	16, // 34: modfarm.v1.WorkerService.ListWorkers:output_type -> modfarm.v1.ListWorkersResponse
+	19, // 35: modfarm.v1.WorkerService.DrainWorker:output_type -> modfarm.v1.DrainWorkerResponse
+	29, // [29:36] is the sub-list for method output_type
+	22, // [22:29] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_modfarm_v1_worker_proto_init() }
@@ -1121,7 +1393,7 @@ func file_modfarm_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_modfarm_v1_worker_proto_rawDesc), len(file_modfarm_v1_worker_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   14,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

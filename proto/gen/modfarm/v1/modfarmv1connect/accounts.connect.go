@@ -54,6 +54,9 @@ const (
 	// AccountServiceRotateAPIKeyProcedure is the fully-qualified name of the AccountService's
 	// RotateAPIKey RPC.
 	AccountServiceRotateAPIKeyProcedure = "/modfarm.v1.AccountService/RotateAPIKey"
+	// AccountServiceExchangeIDTokenProcedure is the fully-qualified name of the AccountService's
+	// ExchangeIDToken RPC.
+	AccountServiceExchangeIDTokenProcedure = "/modfarm.v1.AccountService/ExchangeIDToken"
 )
 
 // AccountServiceClient is a client for the modfarm.v1.AccountService service.
@@ -72,6 +75,9 @@ type AccountServiceClient interface {
 	ListAPIKeys(context.Context, *v1.ListAPIKeysRequest) (*v1.ListAPIKeysResponse, error)
 	// RotateAPIKey replaces the secret of a key; the old one may be good for some time more.
 	RotateAPIKey(context.Context, *v1.RotateAPIKeyRequest) (*v1.RotateAPIKeyResponse, error)
+	// ExchangeIDToken turns a workflow run's identity into a short-lived key that is good for its repository and tag
+	// only. It needs no key.
+	ExchangeIDToken(context.Context, *v1.ExchangeIDTokenRequest) (*v1.ExchangeIDTokenResponse, error)
 }
 
 // NewAccountServiceClient constructs a client for the modfarm.v1.AccountService service. By
@@ -127,6 +133,12 @@ func NewAccountServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(accountServiceMethods.ByName("RotateAPIKey")),
 			connect.WithClientOptions(opts...),
 		),
+		exchangeIDToken: connect.NewClient[v1.ExchangeIDTokenRequest, v1.ExchangeIDTokenResponse](
+			httpClient,
+			baseURL+AccountServiceExchangeIDTokenProcedure,
+			connect.WithSchema(accountServiceMethods.ByName("ExchangeIDToken")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -139,6 +151,7 @@ type accountServiceClient struct {
 	createAPIKey          *connect.Client[v1.CreateAPIKeyRequest, v1.CreateAPIKeyResponse]
 	listAPIKeys           *connect.Client[v1.ListAPIKeysRequest, v1.ListAPIKeysResponse]
 	rotateAPIKey          *connect.Client[v1.RotateAPIKeyRequest, v1.RotateAPIKeyResponse]
+	exchangeIDToken       *connect.Client[v1.ExchangeIDTokenRequest, v1.ExchangeIDTokenResponse]
 }
 
 // WhoAmI calls modfarm.v1.AccountService.WhoAmI.
@@ -204,6 +217,15 @@ func (c *accountServiceClient) RotateAPIKey(ctx context.Context, req *v1.RotateA
 	return nil, err
 }
 
+// ExchangeIDToken calls modfarm.v1.AccountService.ExchangeIDToken.
+func (c *accountServiceClient) ExchangeIDToken(ctx context.Context, req *v1.ExchangeIDTokenRequest) (*v1.ExchangeIDTokenResponse, error) {
+	response, err := c.exchangeIDToken.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // AccountServiceHandler is an implementation of the modfarm.v1.AccountService service.
 type AccountServiceHandler interface {
 	// WhoAmI tells what the caller's key is good for.
@@ -220,6 +242,9 @@ type AccountServiceHandler interface {
 	ListAPIKeys(context.Context, *v1.ListAPIKeysRequest) (*v1.ListAPIKeysResponse, error)
 	// RotateAPIKey replaces the secret of a key; the old one may be good for some time more.
 	RotateAPIKey(context.Context, *v1.RotateAPIKeyRequest) (*v1.RotateAPIKeyResponse, error)
+	// ExchangeIDToken turns a workflow run's identity into a short-lived key that is good for its repository and tag
+	// only. It needs no key.
+	ExchangeIDToken(context.Context, *v1.ExchangeIDTokenRequest) (*v1.ExchangeIDTokenResponse, error)
 }
 
 // NewAccountServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -271,6 +296,12 @@ func NewAccountServiceHandler(svc AccountServiceHandler, opts ...connect.Handler
 		connect.WithSchema(accountServiceMethods.ByName("RotateAPIKey")),
 		connect.WithHandlerOptions(opts...),
 	)
+	accountServiceExchangeIDTokenHandler := connect.NewUnaryHandlerSimple(
+		AccountServiceExchangeIDTokenProcedure,
+		svc.ExchangeIDToken,
+		connect.WithSchema(accountServiceMethods.ByName("ExchangeIDToken")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/modfarm.v1.AccountService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case AccountServiceWhoAmIProcedure:
@@ -287,6 +318,8 @@ func NewAccountServiceHandler(svc AccountServiceHandler, opts ...connect.Handler
 			accountServiceListAPIKeysHandler.ServeHTTP(w, r)
 		case AccountServiceRotateAPIKeyProcedure:
 			accountServiceRotateAPIKeyHandler.ServeHTTP(w, r)
+		case AccountServiceExchangeIDTokenProcedure:
+			accountServiceExchangeIDTokenHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -322,4 +355,8 @@ func (UnimplementedAccountServiceHandler) ListAPIKeys(context.Context, *v1.ListA
 
 func (UnimplementedAccountServiceHandler) RotateAPIKey(context.Context, *v1.RotateAPIKeyRequest) (*v1.RotateAPIKeyResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("modfarm.v1.AccountService.RotateAPIKey is not implemented"))
+}
+
+func (UnimplementedAccountServiceHandler) ExchangeIDToken(context.Context, *v1.ExchangeIDTokenRequest) (*v1.ExchangeIDTokenResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("modfarm.v1.AccountService.ExchangeIDToken is not implemented"))
 }

@@ -43,16 +43,27 @@ const (
 	WorkerServiceAppendLogProcedure = "/modfarm.v1.WorkerService/AppendLog"
 	// WorkerServiceFinishProcedure is the fully-qualified name of the WorkerService's Finish RPC.
 	WorkerServiceFinishProcedure = "/modfarm.v1.WorkerService/Finish"
+	// WorkerServiceListWorkersProcedure is the fully-qualified name of the WorkerService's ListWorkers
+	// RPC.
+	WorkerServiceListWorkersProcedure = "/modfarm.v1.WorkerService/ListWorkers"
+	// WorkerServiceDrainWorkerProcedure is the fully-qualified name of the WorkerService's DrainWorker
+	// RPC.
+	WorkerServiceDrainWorkerProcedure = "/modfarm.v1.WorkerService/DrainWorker"
 )
 
 // WorkerServiceClient is a client for the modfarm.v1.WorkerService service.
 type WorkerServiceClient interface {
 	Claim(context.Context, *v1.ClaimRequest) (*v1.ClaimResponse, error)
-	// Resume gives a worker that was restarted the job again that it still holds by a lease, and renews it.
+	// Resume gives a worker the job again that it still holds by a lease, and renews it: after a restart, or because the
+	// checkout token that it was given is not accepted any more.
 	Resume(context.Context, *v1.ResumeRequest) (*v1.ResumeResponse, error)
 	Extend(context.Context, *v1.ExtendRequest) (*v1.ExtendResponse, error)
 	AppendLog(context.Context, *v1.AppendLogRequest) (*v1.AppendLogResponse, error)
 	Finish(context.Context, *v1.FinishRequest) (*v1.FinishResponse, error)
+	// ListWorkers and DrainWorker are for those who run the workers. They carry no lease.
+	ListWorkers(context.Context, *v1.ListWorkersRequest) (*v1.ListWorkersResponse, error)
+	// DrainWorker has a worker get no more jobs until that is undone. What it builds goes on.
+	DrainWorker(context.Context, *v1.DrainWorkerRequest) (*v1.DrainWorkerResponse, error)
 }
 
 // NewWorkerServiceClient constructs a client for the modfarm.v1.WorkerService service. By default,
@@ -96,16 +107,30 @@ func NewWorkerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(workerServiceMethods.ByName("Finish")),
 			connect.WithClientOptions(opts...),
 		),
+		listWorkers: connect.NewClient[v1.ListWorkersRequest, v1.ListWorkersResponse](
+			httpClient,
+			baseURL+WorkerServiceListWorkersProcedure,
+			connect.WithSchema(workerServiceMethods.ByName("ListWorkers")),
+			connect.WithClientOptions(opts...),
+		),
+		drainWorker: connect.NewClient[v1.DrainWorkerRequest, v1.DrainWorkerResponse](
+			httpClient,
+			baseURL+WorkerServiceDrainWorkerProcedure,
+			connect.WithSchema(workerServiceMethods.ByName("DrainWorker")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // workerServiceClient implements WorkerServiceClient.
 type workerServiceClient struct {
-	claim     *connect.Client[v1.ClaimRequest, v1.ClaimResponse]
-	resume    *connect.Client[v1.ResumeRequest, v1.ResumeResponse]
-	extend    *connect.Client[v1.ExtendRequest, v1.ExtendResponse]
-	appendLog *connect.Client[v1.AppendLogRequest, v1.AppendLogResponse]
-	finish    *connect.Client[v1.FinishRequest, v1.FinishResponse]
+	claim       *connect.Client[v1.ClaimRequest, v1.ClaimResponse]
+	resume      *connect.Client[v1.ResumeRequest, v1.ResumeResponse]
+	extend      *connect.Client[v1.ExtendRequest, v1.ExtendResponse]
+	appendLog   *connect.Client[v1.AppendLogRequest, v1.AppendLogResponse]
+	finish      *connect.Client[v1.FinishRequest, v1.FinishResponse]
+	listWorkers *connect.Client[v1.ListWorkersRequest, v1.ListWorkersResponse]
+	drainWorker *connect.Client[v1.DrainWorkerRequest, v1.DrainWorkerResponse]
 }
 
 // Claim calls modfarm.v1.WorkerService.Claim.
@@ -153,14 +178,37 @@ func (c *workerServiceClient) Finish(ctx context.Context, req *v1.FinishRequest)
 	return nil, err
 }
 
+// ListWorkers calls modfarm.v1.WorkerService.ListWorkers.
+func (c *workerServiceClient) ListWorkers(ctx context.Context, req *v1.ListWorkersRequest) (*v1.ListWorkersResponse, error) {
+	response, err := c.listWorkers.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// DrainWorker calls modfarm.v1.WorkerService.DrainWorker.
+func (c *workerServiceClient) DrainWorker(ctx context.Context, req *v1.DrainWorkerRequest) (*v1.DrainWorkerResponse, error) {
+	response, err := c.drainWorker.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // WorkerServiceHandler is an implementation of the modfarm.v1.WorkerService service.
 type WorkerServiceHandler interface {
 	Claim(context.Context, *v1.ClaimRequest) (*v1.ClaimResponse, error)
-	// Resume gives a worker that was restarted the job again that it still holds by a lease, and renews it.
+	// Resume gives a worker the job again that it still holds by a lease, and renews it: after a restart, or because the
+	// checkout token that it was given is not accepted any more.
 	Resume(context.Context, *v1.ResumeRequest) (*v1.ResumeResponse, error)
 	Extend(context.Context, *v1.ExtendRequest) (*v1.ExtendResponse, error)
 	AppendLog(context.Context, *v1.AppendLogRequest) (*v1.AppendLogResponse, error)
 	Finish(context.Context, *v1.FinishRequest) (*v1.FinishResponse, error)
+	// ListWorkers and DrainWorker are for those who run the workers. They carry no lease.
+	ListWorkers(context.Context, *v1.ListWorkersRequest) (*v1.ListWorkersResponse, error)
+	// DrainWorker has a worker get no more jobs until that is undone. What it builds goes on.
+	DrainWorker(context.Context, *v1.DrainWorkerRequest) (*v1.DrainWorkerResponse, error)
 }
 
 // NewWorkerServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -200,6 +248,18 @@ func NewWorkerServiceHandler(svc WorkerServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(workerServiceMethods.ByName("Finish")),
 		connect.WithHandlerOptions(opts...),
 	)
+	workerServiceListWorkersHandler := connect.NewUnaryHandlerSimple(
+		WorkerServiceListWorkersProcedure,
+		svc.ListWorkers,
+		connect.WithSchema(workerServiceMethods.ByName("ListWorkers")),
+		connect.WithHandlerOptions(opts...),
+	)
+	workerServiceDrainWorkerHandler := connect.NewUnaryHandlerSimple(
+		WorkerServiceDrainWorkerProcedure,
+		svc.DrainWorker,
+		connect.WithSchema(workerServiceMethods.ByName("DrainWorker")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/modfarm.v1.WorkerService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case WorkerServiceClaimProcedure:
@@ -212,6 +272,10 @@ func NewWorkerServiceHandler(svc WorkerServiceHandler, opts ...connect.HandlerOp
 			workerServiceAppendLogHandler.ServeHTTP(w, r)
 		case WorkerServiceFinishProcedure:
 			workerServiceFinishHandler.ServeHTTP(w, r)
+		case WorkerServiceListWorkersProcedure:
+			workerServiceListWorkersHandler.ServeHTTP(w, r)
+		case WorkerServiceDrainWorkerProcedure:
+			workerServiceDrainWorkerHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -239,4 +303,12 @@ func (UnimplementedWorkerServiceHandler) AppendLog(context.Context, *v1.AppendLo
 
 func (UnimplementedWorkerServiceHandler) Finish(context.Context, *v1.FinishRequest) (*v1.FinishResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("modfarm.v1.WorkerService.Finish is not implemented"))
+}
+
+func (UnimplementedWorkerServiceHandler) ListWorkers(context.Context, *v1.ListWorkersRequest) (*v1.ListWorkersResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("modfarm.v1.WorkerService.ListWorkers is not implemented"))
+}
+
+func (UnimplementedWorkerServiceHandler) DrainWorker(context.Context, *v1.DrainWorkerRequest) (*v1.DrainWorkerResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("modfarm.v1.WorkerService.DrainWorker is not implemented"))
 }

@@ -92,7 +92,11 @@ type StartBuildRequest struct {
 	Distro        *string                `protobuf:"bytes,8,opt,name=distro,proto3,oneof" json:"distro,omitempty"`
 	Builder       *string                `protobuf:"bytes,9,opt,name=builder,proto3,oneof" json:"builder,omitempty"`
 	// Ours: the build finds nothing of earlier ones and leaves nothing to later ones.
-	NoCache       bool `protobuf:"varint,40,opt,name=no_cache,json=noCache,proto3" json:"no_cache,omitempty"`
+	NoCache bool `protobuf:"varint,40,opt,name=no_cache,json=noCache,proto3" json:"no_cache,omitempty"`
+	// Ours: "each" or "all" overrides modfarm.yaml; empty does not.
+	Publish string `protobuf:"bytes,41,opt,name=publish,proto3" json:"publish,omitempty"`
+	// Ours: the other platforms are cancelled when one fails or is refused.
+	FailFast      bool `protobuf:"varint,42,opt,name=fail_fast,json=failFast,proto3" json:"fail_fast,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -193,6 +197,20 @@ func (x *StartBuildRequest) GetBuilder() string {
 func (x *StartBuildRequest) GetNoCache() bool {
 	if x != nil {
 		return x.NoCache
+	}
+	return false
+}
+
+func (x *StartBuildRequest) GetPublish() string {
+	if x != nil {
+		return x.Publish
+	}
+	return ""
+}
+
+func (x *StartBuildRequest) GetFailFast() bool {
+	if x != nil {
+		return x.FailFast
 	}
 	return false
 }
@@ -844,7 +862,11 @@ type StartSourceUploadBuildRequest struct {
 	ModuleVersion string                                     `protobuf:"bytes,3,opt,name=module_version,json=moduleVersion,proto3" json:"module_version,omitempty"`
 	Builder       *string                                    `protobuf:"bytes,4,opt,name=builder,proto3,oneof" json:"builder,omitempty"`
 	// Ours: the build finds nothing of earlier ones and leaves nothing to later ones.
-	NoCache       bool `protobuf:"varint,40,opt,name=no_cache,json=noCache,proto3" json:"no_cache,omitempty"`
+	NoCache bool `protobuf:"varint,40,opt,name=no_cache,json=noCache,proto3" json:"no_cache,omitempty"`
+	// Ours: "each" or "all" overrides modfarm.yaml; empty does not.
+	Publish string `protobuf:"bytes,41,opt,name=publish,proto3" json:"publish,omitempty"`
+	// Ours: the other platforms are cancelled when one fails or is refused.
+	FailFast      bool `protobuf:"varint,42,opt,name=fail_fast,json=failFast,proto3" json:"fail_fast,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -921,6 +943,20 @@ func (x *StartSourceUploadBuildRequest) GetBuilder() string {
 func (x *StartSourceUploadBuildRequest) GetNoCache() bool {
 	if x != nil {
 		return x.NoCache
+	}
+	return false
+}
+
+func (x *StartSourceUploadBuildRequest) GetPublish() string {
+	if x != nil {
+		return x.Publish
+	}
+	return ""
+}
+
+func (x *StartSourceUploadBuildRequest) GetFailFast() bool {
+	if x != nil {
+		return x.FailFast
 	}
 	return false
 }
@@ -1853,7 +1889,7 @@ var File_viam_app_build_v1_build_proto protoreflect.FileDescriptor
 
 const file_viam_app_build_v1_build_proto_rawDesc = "" +
 	"\n" +
-	"\x1dviam/app/build/v1/build.proto\x12\x11viam.app.build.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#viam/app/packages/v1/packages.proto\"\xe6\x02\n" +
+	"\x1dviam/app/build/v1/build.proto\x12\x11viam.app.build.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#viam/app/packages/v1/packages.proto\"\x9d\x03\n" +
 	"\x11StartBuildRequest\x12\x12\n" +
 	"\x04repo\x18\x01 \x01(\tR\x04repo\x12\x15\n" +
 	"\x03ref\x18\x02 \x01(\tH\x00R\x03ref\x88\x01\x01\x12\x1c\n" +
@@ -1864,7 +1900,9 @@ const file_viam_app_build_v1_build_proto_rawDesc = "" +
 	"\aworkdir\x18\a \x01(\tH\x02R\aworkdir\x88\x01\x01\x12\x1b\n" +
 	"\x06distro\x18\b \x01(\tH\x03R\x06distro\x88\x01\x01\x12\x1d\n" +
 	"\abuilder\x18\t \x01(\tH\x04R\abuilder\x88\x01\x01\x12\x19\n" +
-	"\bno_cache\x18( \x01(\bR\anoCacheB\x06\n" +
+	"\bno_cache\x18( \x01(\bR\anoCache\x12\x18\n" +
+	"\apublish\x18) \x01(\tR\apublish\x12\x1b\n" +
+	"\tfail_fast\x18* \x01(\bR\bfailFastB\x06\n" +
 	"\x04_refB\b\n" +
 	"\x06_tokenB\n" +
 	"\n" +
@@ -1930,14 +1968,16 @@ const file_viam_app_build_v1_build_proto_rawDesc = "" +
 	"\x06distro\x18\x04 \x01(\tH\x01R\x06distro\x88\x01\x01B\n" +
 	"\n" +
 	"\b_workdirB\t\n" +
-	"\a_distro\"\xae\x02\n" +
+	"\a_distro\"\xe5\x02\n" +
 	"\x1dStartSourceUploadBuildRequest\x12F\n" +
 	"\apackage\x18\x01 \x01(\v2*.viam.app.packages.v1.CreatePackageRequestH\x00R\apackage\x12I\n" +
 	"\n" +
 	"build_info\x18\x02 \x01(\v2(.viam.app.build.v1.SourceUploadBuildInfoH\x00R\tbuildInfo\x12%\n" +
 	"\x0emodule_version\x18\x03 \x01(\tR\rmoduleVersion\x12\x1d\n" +
 	"\abuilder\x18\x04 \x01(\tH\x01R\abuilder\x88\x01\x01\x12\x19\n" +
-	"\bno_cache\x18( \x01(\bR\anoCacheB\r\n" +
+	"\bno_cache\x18( \x01(\bR\anoCache\x12\x18\n" +
+	"\apublish\x18) \x01(\tR\apublish\x12\x1b\n" +
+	"\tfail_fast\x18* \x01(\bR\bfailFastB\r\n" +
 	"\vcloud_buildB\n" +
 	"\n" +
 	"\b_builder\"\x97\x01\n" +

@@ -1,8 +1,10 @@
-package github
+// Package problems finds what compilers complain about in the log of a build, and where. It serves the checks of the
+// GitHub App and the annotations of the Action, which have the farm and the client between them and nothing else in
+// common.
+package problems
 
 import (
-	"bufio"
-	"io"
+	"bytes"
 	"path"
 	"regexp"
 	"strconv"
@@ -42,21 +44,44 @@ var (
 	pythonEnd = regexp.MustCompile(`^([A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)): ?(.*)$`)
 )
 
-// Problems finds compiler errors in a log: those of gcc, clang, go, CMake, rustc and Python, each once, in order.
-// workdir is the folder of the module in the repository: relative paths begin there.
-func Problems(log io.Reader, workdir string) []Problem {
-	p := &problems{workdir: workdir, seen: map[Problem]bool{}}
-	lines := bufio.NewReaderSize(log, longestLine)
-	for {
-		line, tooLong, err := lines.ReadLine()
-		if err != nil {
-			return p.list
+// Finder finds errors and warnings of compilers in a log that is written to it, in pieces of any size: those of gcc,
+// clang, go, CMake, rustc and Python, each once, in order.
+type Finder struct {
+	p    problems
+	rest []byte // of a line without its end
+}
+
+// New makes a Finder. workdir is the folder of the module in the repository: relative paths begin there.
+func New(workdir string) *Finder {
+	return &Finder{p: problems{workdir: workdir, seen: map[Problem]bool{}}}
+}
+
+// Write takes a piece of the log; it never fails.
+func (f *Finder) Write(piece []byte) (int, error) {
+	n := len(piece)
+	for len(piece) > 0 {
+		line, after, ended := bytes.Cut(piece, []byte("\n"))
+		if room := longestLine - len(f.rest); len(line) > room {
+			line = line[:room] // the rest of such a line is left out
 		}
-		p.line(strings.TrimRight(colours.ReplaceAllString(string(line), ""), "\r "))
-		for tooLong && err == nil {
-			_, tooLong, err = lines.ReadLine()
+		f.rest = append(f.rest, line...)
+		if ended {
+			f.endLine()
 		}
+		piece = after
 	}
+	return n, nil
+}
+
+// Problems are those found so far, a last line without an end included. Nothing may be written after it.
+func (f *Finder) Problems() []Problem {
+	f.endLine()
+	return f.p.list
+}
+
+func (f *Finder) endLine() {
+	f.p.line(strings.TrimRight(colours.ReplaceAllString(string(f.rest), ""), "\r "))
+	f.rest = f.rest[:0]
 }
 
 // problems remembers what the lines before said, for formats that need several.
@@ -124,7 +149,7 @@ func (p *problems) inPython(s string) bool {
 
 func (p *problems) add(found Problem) {
 	file, ok := p.inRepository(found.Path)
-	found.Path, found.Message = file, cut(strings.TrimSpace(found.Message), longestMessage)
+	found.Path, found.Message = file, shortened(strings.TrimSpace(found.Message))
 	if !ok || found.Line < 1 || found.Message == "" || p.seen[found] {
 		return
 	}
@@ -151,4 +176,12 @@ func number(s string) int {
 		return 0
 	}
 	return n
+}
+
+// shortened bounds a message, without half a character at its end.
+func shortened(message string) string {
+	if len(message) <= longestMessage {
+		return message
+	}
+	return strings.ToValidUTF8(message[:longestMessage], "") + " …"
 }

@@ -1,0 +1,107 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/modfarm/modfarm/module"
+)
+
+// WorkflowKeyLife is how long the key of a workflow run is good. A run that takes longer proves itself again.
+const WorkflowKeyLife = time.Hour
+
+// collectEvery is how often expired keys of workflow runs are removed.
+const collectEvery = time.Minute
+
+// Workflow is what the key of a workflow run is bound to. It never changes.
+type Workflow struct {
+	// Repository is the https address, as it is compared.
+	Repository string `json:"repository"`
+	// Ref is as "refs/tags/v1.2.3"; Commit is what it named when the run began.
+	Ref    string `json:"ref"`
+	Commit string `json:"commit"`
+	// Version is what may be published; zero, for a run of a branch, is nothing.
+	Version module.Version `json:"version,omitzero"`
+	// Modules are the names of the modules that the key is for, as the registry spells them.
+	Modules []string `json:"modules"`
+	// RunID and Actor are for people.
+	RunID string `json:"run_id,omitempty"`
+	Actor string `json:"actor,omitempty"`
+}
+
+// Proof is the identity that a key is given for. It is good once.
+type Proof struct {
+	Issuer, TokenID string
+	// ExpiresAt is when nobody accepts it any more.
+	ExpiresAt time.Time
+}
+
+// WorkflowStore keeps the keys of workflow runs, beside all others.
+type WorkflowStore interface {
+	// CreateWorkflowKey stores a key and that its proof is spent. One that is spent already is module.ErrConflict.
+	CreateWorkflowKey(ctx context.Context, key Key, proof Proof) error
+	// CollectExpired removes what has expired before now: keys of workflow runs, and proofs.
+	CollectExpired(ctx context.Context, now time.Time) error
+}
+
+// CreateWorkflowKey makes a publisher's key that is bound to a workflow run, for an hour. A proof that was used before
+// wraps module.ErrUnauthorized.
+func (a *Accounts) CreateWorkflowKey(ctx context.Context, orgID string, w Workflow, proof Proof) (Key, string, error) {
+	key, secret := a.newKey(orgID, KeySpec{Name: w.keyName(), Role: RolePublisher, Lifetime: WorkflowKeyLife})
+	key.Workflow = &w
+	err := a.Store.CreateWorkflowKey(ctx, key, proof)
+	if errors.Is(err, module.ErrConflict) {
+		return Key{}, "", fmt.Errorf("%w: the claim jti of the id token is %q, and a key was given for it already: ask the code host for a new token",
+			module.ErrUnauthorized, proof.TokenID)
+	}
+	if err != nil {
+		return Key{}, "", fmt.Errorf("create the key of a workflow run: %w", err)
+	}
+	return key, secret, nil
+}
+
+// keyName is what lists call the key.
+func (w Workflow) keyName() string {
+	_, path, _ := strings.Cut(w.Repository, "://")
+	_, path, _ = strings.Cut(path, "/")
+	name := path + " at " + w.Ref[strings.LastIndexByte(w.Ref, '/')+1:]
+	return name[:min(len(name), maxKeyName)]
+}
+
+// holds reports whether a module of the organization is one that the key is for.
+func (w *Workflow) holds(name string) bool {
+	return slices.ContainsFunc(w.Modules, func(m string) bool { return strings.EqualFold(m, name) })
+}
+
+func (w *Workflow) describe(org Org) string {
+	names := make([]string, 0, len(w.Modules))
+	for _, m := range w.Modules {
+		names = append(names, module.ID{Namespace: org.Prefix(), Name: m}.String())
+	}
+	return fmt.Sprintf("is that of a workflow run of %s at %s, for %s", w.Repository, w.Ref, strings.Join(names, ", "))
+}
+
+// RequireVersion returns nil when the key may publish a version, and otherwise an error that wraps module.ErrForbidden.
+// Only keys of workflow runs are held to one.
+func (p Principal) RequireVersion(v module.Version) error {
+	w := p.Workflow
+	switch {
+	case w == nil || !w.Version.IsZero() && v.Equal(w.Version):
+		return nil
+	case w.Version.IsZero():
+		return fmt.Errorf("%w: key %s %s, and publishes nothing: a branch builds without a version; push a tag such as v1.2.3 to publish",
+			module.ErrForbidden, p.KeyID, w.describe(p.Org))
+	}
+	return fmt.Errorf("%w: key %s %s, and publishes version %s only, not %q: push a tag of that version",
+		module.ErrForbidden, p.KeyID, w.describe(p.Org), w.Version, v)
+}
+
+func (a *Accounts) collect(ctx context.Context) {
+	if err := a.Store.CollectExpired(ctx, a.now()); err != nil && ctx.Err() == nil {
+		a.log().WarnContext(ctx, "expired keys of workflow runs are not removed; tried again", "error", err)
+	}
+}

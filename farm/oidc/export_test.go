@@ -1,0 +1,4 @@
+package oidc
+
+// HostOf is hostOf.
+func HostOf(issuer string) string { return hostOf(issuer) }
