@@ -228,7 +228,8 @@ func (f *farm) finish(a *client.Assignment, o client.Outcome) {
 	f.must(err)
 }
 
-// checks waits until the check runs of a repository, by platform, are in these states or conclusions.
+// checks waits until the check runs of a repository, by platform, are in these states or conclusions and their titles
+// begin so: a check is opened with its first title and has the lasting one a moment later.
 func (f *farm) checks(repo *githubtest.Repo, want ...string) []githubtest.CheckRun {
 	f.t.Helper()
 	var found []githubtest.CheckRun
@@ -244,10 +245,10 @@ func (f *farm) checks(repo *githubtest.Repo, want ...string) []githubtest.CheckR
 			}
 		}
 		for _, c := range found {
-			states = append(states, cmp.Or(c.Conclusion, c.Status))
+			states = append(states, cmp.Or(c.Conclusion, c.Status)+": "+c.Output.Title)
 		}
 		have = strings.Join(states, ", ")
-		return slices.Equal(states, want)
+		return slices.EqualFunc(states, want, strings.HasPrefix)
 	}, func() string { return "they are " + have })
 	return found
 }

@@ -41,12 +41,12 @@ func TestPicturesOfGitHub(t *testing.T) {
 	amd64, arm64 := f.claim(platforms()[0]), f.claim(platforms()[1])
 	f.publish(amd64)
 	f.step(arm64, "build", "cc -o dist/widget main.c\nmain.c:1:1: error: unknown type name 'innt'\n")
-	runs := f.checks(repo, "success", "in_progress", "queued")
+	runs := f.checks(repo, "success: Published", "in_progress: Running: build", "queued: Waiting for a worker")
 	compare(t, "github-checks.svg", drawChecks(tag, runs))
 	compare(t, "github-published.svg", drawRun("The check of a published platform, as a drawing", runs[0]))
 
 	f.finish(arm64, client.Outcome{Kind: client.OutcomeFailed, Reason: "the build step ended with status 2: main.c:1:1: error: unknown type name 'innt'"})
-	runs = f.checks(repo, "success", "failure")
+	runs = f.checks(repo, "success: Published", "failure: ")
 	compare(t, "github-failed.svg", drawRun("The check of a platform that does not compile, as a drawing", runs[1]))
 }
 

@@ -62,12 +62,13 @@ func (r *Runner) create(ctx context.Context, c *box, ref string, room workers.Ro
 	made, err := r.makeContainer(ctx, client.ContainerCreateOptions{
 		Name: containerName(room),
 		Config: &container.Config{
-			Image:      ref,
-			Entrypoint: []string{"bash", "-c"}, // commands come as execs
-			Cmd:        []string{keeper},
-			WorkingDir: workers.WorkspacePath,
-			User:       "0:0",
-			Env:        r.opts.Env.environ(room.Cache.Key != ""),
+			Image:       ref,
+			Entrypoint:  []string{"bash", "-c"}, // commands come as execs
+			Cmd:         []string{keeper},
+			WorkingDir:  workers.WorkspacePath,
+			User:        "0:0",
+			StopTimeout: r.limits.stopSeconds(),
+			Env:         r.opts.Env.environ(room.Cache.Key != ""),
 			Labels: map[string]string{
 				labelWorker: r.opts.Name, labelJob: room.Job,
 				labelAttempt: strconv.Itoa(room.Attempt), labelLease: room.Lease,

@@ -82,7 +82,7 @@ func (r *Runner) createGuard(ctx context.Context, room workers.Room, pipes strin
 	return r.makeContainer(ctx, client.ContainerCreateOptions{
 		Name: guardName(room),
 		Config: &container.Config{
-			Image: r.guardImage.ref, Cmd: []string{"watch"}, User: "0:0",
+			Image: r.guardImage.ref, Cmd: []string{"watch"}, User: "0:0", StopTimeout: r.limits.stopSeconds(),
 			AttachStdin: true, AttachStdout: true, AttachStderr: true, OpenStdin: true, StdinOnce: r.opts.Alone <= 0,
 			Labels: map[string]string{
 				labelWorker: r.opts.Name, labelJob: room.Job,

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"math"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -28,6 +29,10 @@ type Limits struct {
 	// them at once.
 	Grace time.Duration
 }
+
+// stopSeconds is the grace as an engine counts it that is itself told to stop: in whole seconds. Without it an engine
+// gives each container ten, and a restart of the engine takes that much longer.
+func (l Limits) stopSeconds() *int { return new(max(1, int(math.Ceil(l.Grace.Seconds())))) }
 
 // DefaultDisk is Limits.Disk where the machine has plenty.
 const DefaultDisk = 40 << 30

@@ -106,7 +106,7 @@ func (r *Runner) trialContainer(ref string, t workers.Trial) client.ContainerCre
 	return client.ContainerCreateOptions{
 		Name: containerName(workers.Room{Job: t.Job, Platform: t.Platform}) + "-smoke",
 		Config: &container.Config{
-			Image: ref, Entrypoint: t.Argv, User: "0:0", WorkingDir: workers.ArchivePath, AttachStdout: true, AttachStderr: true,
+			Image: ref, Entrypoint: t.Argv, User: "0:0", StopTimeout: limits.stopSeconds(), WorkingDir: workers.ArchivePath, AttachStdout: true, AttachStderr: true,
 			Env:    []string{"HOME=/tmp", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
 			Labels: map[string]string{labelWorker: r.opts.Name, labelJob: t.Job},
 		},
