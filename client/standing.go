@@ -8,16 +8,16 @@ import (
 	modfarmv1 "github.com/modfarm/modfarm/proto/gen/modfarm/v1"
 )
 
-// Standing is a worker as its farm knows it.
+// Standing is a worker as its farm knows it. Its JSON is what 'modfarm worker list --json' prints.
 type Standing struct {
 	Worker
 	// Running is how many jobs it has.
-	Running int
+	Running int `json:"running"`
 	// SeenAt is when the farm last heard of it; zero for not since it started.
-	SeenAt time.Time
+	SeenAt time.Time `json:"seen_at,omitzero"`
 	// DrainedAt is since when it gets no jobs because somebody said so; zero when nobody did. A worker that stops by
 	// itself is Draining without it.
-	DrainedAt time.Time
+	DrainedAt time.Time `json:"drained_at,omitzero"`
 }
 
 // Workers lists the workers of a farm that it heard of in the last minute, that have jobs, or that are drained, by

@@ -164,17 +164,21 @@ type LogChunk struct {
 
 // Worker says who asks for work and which platforms it can build by which strategy.
 type Worker struct {
-	Name                string
-	Native, Cross, QEMU []module.Platform
+	Name   string            `json:"name"`
+	Native []module.Platform `json:"native,omitempty"`
+	Cross  []module.Platform `json:"cross,omitempty"`
+	QEMU   []module.Platform `json:"qemu,omitempty"`
 	// Memory is what it has for builds, in bytes, and MemoryFree what is left of that; zero Memory is not known, and
 	// then does not count.
-	Memory, MemoryFree int64
+	Memory     int64 `json:"memory,omitempty"`
+	MemoryFree int64 `json:"memory_free,omitempty"`
 	// Slots is how many jobs it builds at a time, and SlotsFree how many of those are free; zero Slots is not known.
-	Slots, SlotsFree int
+	Slots     int `json:"slots,omitempty"`
+	SlotsFree int `json:"slots_free,omitempty"`
 	// Labels are for people.
-	Labels []string
+	Labels []string `json:"labels,omitempty"`
 	// Draining says that it takes no more jobs, because it is about to stop.
-	Draining bool
+	Draining bool `json:"draining,omitempty"`
 }
 
 // Assignment is a job with all that building it needs.

@@ -1,6 +1,8 @@
 package farm_test
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -90,12 +92,25 @@ func TestDrainedByTheFarm(t *testing.T) {
 		if err := w.Undrain(t.Context(), "w1"); err != nil {
 			t.Fatal(err)
 		}
-		if got := w.tryClaim("w1", amd64); got == nil || got.Build.ID != second.ID {
-			t.Errorf("after the drain was undone it gets %+v", got)
+		b := w.tryClaim("w1", amd64)
+		if b == nil || b.Build.ID != second.ID {
+			t.Fatalf("after the drain was undone it gets %+v", b)
 		}
 		list, err = w.Workers(t.Context())
 		if err != nil || len(list) != 1 || list[0].Draining || list[0].Running != 2 {
 			t.Errorf("%+v, %v", list, err)
+		}
+		for _, set := range []func(context.Context, string) error{w.Drain, w.Undrain} {
+			if err := set(t.Context(), "w9"); !errors.Is(err, module.ErrNotFound) || !strings.Contains(err.Error(), "modfarm worker list") {
+				t.Errorf("a worker that nobody knows: %v", err)
+			}
+		}
+		for _, held := range []*farm.Assignment{a, b} {
+			w.finish(held, farm.Outcome{Kind: farm.OutcomeFailed, Reason: "make ended with status 2"})
+		}
+		w.restart()
+		if err := w.Drain(t.Context(), "w1"); err != nil {
+			t.Errorf("a worker that has built, and says nothing: %v", err)
 		}
 		if err := w.Drain(t.Context(), " "); err == nil || !strings.Contains(err.Error(), "modfarm worker list") {
 			t.Errorf("a worker without a name: %v", err)

@@ -3,6 +3,7 @@ package farm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -20,13 +21,16 @@ type Drains interface {
 	Drained(ctx context.Context) (map[string]time.Time, error)
 	// Holding counts the running jobs of each worker that has some.
 	Holding(ctx context.Context) (map[string]int, error)
+	// Worked says whether a worker ever had a job that is still on record.
+	Worked(ctx context.Context, worker string) (bool, error)
 }
 
-// Drain has a worker get no more jobs until Undrain, across restarts of farm and worker. What it builds goes on. The
-// name need not be known: a worker may be drained before it starts.
+// Drain has a worker get no more jobs until Undrain, across restarts of farm and worker. What it builds goes on. A name
+// that the farm never heard is module.ErrNotFound.
 func (f *Farm) Drain(ctx context.Context, worker string) error { return f.setDrain(ctx, worker, true) }
 
-// Undrain lets a worker get jobs again. One that stops by itself is not changed by it.
+// Undrain lets a worker get jobs again. One that stops by itself is not changed by it, and one that the farm never heard
+// of is module.ErrNotFound.
 func (f *Farm) Undrain(ctx context.Context, worker string) error {
 	return f.setDrain(ctx, worker, false)
 }
@@ -37,7 +41,10 @@ func (f *Farm) setDrain(ctx context.Context, worker string, drain bool) error {
 	if worker == "" {
 		return module.Faults{{Path: "worker", Problem: "has no name", Advice: "name it as 'modfarm worker list' does"}}
 	}
-	var err error
+	err := f.heardOf(ctx, worker)
+	if err != nil {
+		return err
+	}
 	if drain {
 		err = f.Store.Drain(ctx, worker, f.now())
 	} else {
@@ -54,6 +61,21 @@ func (f *Farm) setDrain(ctx context.Context, worker string, drain bool) error {
 		f.workers[worker] = s
 	}
 	return nil
+}
+
+// heardOf is module.ErrNotFound for a worker that is not listed and never had a job: a drain of a mistyped name would
+// be taken for one of the worker that was meant. The jobs speak for workers that another node of the farm hears.
+func (f *Farm) heardOf(ctx context.Context, worker string) error {
+	list, err := f.Workers(ctx)
+	if err != nil || slices.ContainsFunc(list, func(s Standing) bool { return s.Name == worker }) {
+		return err
+	}
+	worked, err := f.Store.Worked(ctx, worker)
+	if err == nil && !worked {
+		err = fmt.Errorf("%w: this farm knows no worker %q; 'modfarm worker list' names those that it knows, and a new one is known once it asks for jobs",
+			module.ErrNotFound, worker)
+	}
+	return err
 }
 
 // drained marks a worker that asks for work as draining where somebody said so.

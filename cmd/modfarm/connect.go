@@ -39,8 +39,7 @@ type connection struct {
 // line; MODFARM_KEY_ID and MODFARM_KEY; the login that is kept. A key that is kept
 // for one farm is never shown to another.
 func (f *farmFlags) connection(lookup lookupFunc) (connection, error) {
-	name := f.flags.Lookup("profile").Value.String()
-	named := name != "" && sourceOf(f.flags, "profile") == "--profile"
+	name, named := f.profile()
 	id, _ := lookup("MODFARM_KEY_ID")
 	key, _ := lookup("MODFARM_KEY")
 	switch {
@@ -70,6 +69,12 @@ func (f *farmFlags) connection(lookup lookupFunc) (connection, error) {
 			"leave it out, or log in there with 'modfarm login --url %s --profile NAME'", f.url)
 	}
 	return connection{url: login.URL, keyID: login.KeyID, key: login.Key, profile: name}, nil
+}
+
+// profile is the login that is asked for; named says that the command line does.
+func (f *farmFlags) profile() (name string, named bool) {
+	name = f.flags.Lookup("profile").Value.String()
+	return name, name != "" && sourceOf(f.flags, "profile") == "--profile"
 }
 
 // notLoggedIn is the error of somebody who never logged in, unless they asked for
@@ -103,14 +108,23 @@ func (f *farmFlags) dial(at connection) (*client.Client, error) {
 	return c, nil
 }
 
+// address is where the farm is, for what needs no key: of the login, or the one that is named.
+func (f *farmFlags) address(lookup lookupFunc) (string, error) {
+	at, err := f.connection(lookup)
+	if err == nil {
+		return at.url, nil
+	}
+	if _, named := f.profile(); f.url != "" && !named {
+		return f.url, nil
+	}
+	return "", err
+}
+
 // schema is where editors find the meaning of meta.json's keys: at the farm, when one is known, else at the project's
 // repository. Nobody is asked.
 func (f *farmFlags) schema(lookup lookupFunc) string {
-	farm := f.url
-	if at, err := f.connection(lookup); err == nil {
-		farm = at.url
-	}
-	if farm == "" {
+	farm, err := f.address(lookup)
+	if err != nil {
 		return scaffold.DefaultSchema
 	}
 	return strings.TrimRight(farm, "/") + wire.PathSchema

@@ -36,6 +36,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exitcode": wantExit,
 			"farm":     func(ts *testscript.TestScript, _ bool, _ []string) { startFarm(t, ts) },
+			"restart":  func(ts *testscript.TestScript, _ bool, _ []string) { ts.Value(farmOf{}).(*farmOf).Restart(t) }, //nolint:forcetypeassert // set up above
 			"push":     func(ts *testscript.TestScript, _ bool, args []string) { push(ts, args) },
 			"collect":  func(ts *testscript.TestScript, _ bool, _ []string) { collect(t, ts) },
 			"worker":   func(ts *testscript.TestScript, _ bool, args []string) { work(t, ts, args) },

@@ -23,27 +23,35 @@ func unknownCommand(root *cobra.Command, args []string) error {
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd(args...)
 	cmd, rest, err := root.Find(args)
-	if cmd == nil || cmd.Runnable() || !cmd.HasSubCommands() {
+	if cmd == nil || !cmd.HasSubCommands() {
 		return nil // with an error of Find, too: it is about the root, which is a group
 	}
 	if err != nil {
 		rest = args
 	}
 	for _, word := range rest {
-		if strings.HasPrefix(word, "-") {
-			continue
+		switch flag := strings.HasPrefix(word, "-"); {
+		case flag && cmd.Runnable(): // what follows may be the flag's; exactArgs looks once the flags are read
+			return nil
+		case !flag:
+			return noSuchCommand(cmd, word)
 		}
-		cmd.SuggestionsMinimumDistance = suggestionDistance
-		unknown := usageError{fmt.Errorf("unknown command %q for '%s'", word, cmd.CommandPath())}
-		if near := cmd.SuggestionsFor(word); len(near) > 0 {
-			return hinted(unknown, "did you mean %s? See '%s --help'", strings.Join(near, " or "), cmd.CommandPath())
-		}
-		return hinted(unknown, "see '%s --help'", cmd.CommandPath())
 	}
 	return nil
 }
 
-// exactArgs is cobra's, with the mistake marked as one of usage.
+// noSuchCommand is the mistake when a word that follows a group of commands is none of them.
+func noSuchCommand(group *cobra.Command, word string) error {
+	group.SuggestionsMinimumDistance = suggestionDistance
+	unknown := usageError{fmt.Errorf("unknown command %q for '%s'", word, group.CommandPath())}
+	if near := group.SuggestionsFor(word); len(near) > 0 {
+		return hinted(unknown, "did you mean %s? See '%s --help'", strings.Join(near, " or "), group.CommandPath())
+	}
+	return hinted(unknown, "see '%s --help'", group.CommandPath())
+}
+
+// exactArgs is cobra's, with the mistake marked as one of usage. What a group of commands that itself runs is given too
+// much is taken for a mistyped command.
 func exactArgs(n int) cobra.PositionalArgs { return checkedArgs(cobra.ExactArgs(n)) }
 
 // maximumArgs is cobra's, with the mistake marked as one of usage.
@@ -53,7 +61,11 @@ func maximumArgs(n int) cobra.PositionalArgs { return checkedArgs(cobra.MaximumN
 
 func checkedArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
+		err := check(cmd, args)
+		if err != nil && cmd.HasSubCommands() {
+			return noSuchCommand(cmd, args[0])
+		}
+		if err != nil {
 			return hinted(usageError{err}, "usage: %s", cmd.UseLine())
 		}
 		return nil

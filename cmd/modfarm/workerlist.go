@@ -2,7 +2,7 @@ package main
 
 import (
 	"cmp"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -17,27 +17,36 @@ import (
 	"github.com/modfarm/modfarm/module"
 )
 
-// crewFlags reach a farm as its workers do.
-type crewFlags struct{ farmURL, tokenFile string }
+// crewFlags reach a farm with the token of its workers; where it is the login knows, too.
+type crewFlags struct {
+	farm               farmFlags
+	farmURL, tokenFile string
+}
 
 func (f *crewFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.farmURL, "farm", "", "URL of the farm")
+	f.farm.add(flags)
+	flags.StringVar(&f.farmURL, "farm", "", "the same as --url, by the name that it has for 'modfarm worker'")
 	flags.StringVar(&f.tokenFile, "token-file", "", "file with the worker token of the farm (worker.token in its data folder)")
 }
 
 func (f *crewFlags) client(lookup lookupFunc) (*client.Client, error) {
-	if f.farmURL == "" {
-		return nil, usageError{errors.New("--farm is needed: the farm's URL")}
+	at := f.farmURL
+	if at == "" {
+		var err error
+		if at, err = f.farm.address(lookup); err != nil {
+			return nil, err
+		}
 	}
 	token, err := workerToken(f.tokenFile, lookup)
 	if err != nil {
 		return nil, err
 	}
-	return client.New(client.Config{URL: f.farmURL, WorkerToken: token, UserAgent: "modfarm/" + version()})
+	return client.New(client.Config{URL: at, WorkerToken: token, UserAgent: "modfarm/" + version()})
 }
 
 func newWorkerList(lookup lookupFunc) *cobra.Command {
 	var f crewFlags
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the workers of a farm",
@@ -48,7 +57,7 @@ how. It takes the worker token, as workers belong to no organization.
   ready      takes jobs
   draining   takes no more jobs: it is about to stop, or somebody drained it
   silent     has jobs, or is drained, and was not heard of in the last minute`,
-		Example: "  modfarm worker list --farm https://farm.example.com --token-file worker.token",
+		Example: "  modfarm worker list --token-file worker.token\n  modfarm worker list --url https://farm.example.com --token-file worker.token --json",
 		Args:    exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := f.client(lookup)
@@ -59,10 +68,14 @@ how. It takes the worker token, as workers belong to no organization.
 			if err != nil {
 				return err
 			}
+			if asJSON {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(list)
+			}
 			return printWorkers(cmd.OutOrStdout(), list)
 		},
 	}
 	f.add(cmd.Flags())
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
@@ -113,9 +126,16 @@ func abilities(w client.Worker) string {
 	return strings.Join(parts, ", ")
 }
 
+// drainedWorker is what a drain changed, as --json prints it.
+type drainedWorker struct {
+	Worker string `json:"worker"`
+	// Drained is what holds now.
+	Drained bool `json:"drained"`
+}
+
 func newWorkerDrain(lookup lookupFunc) *cobra.Command {
 	var f crewFlags
-	var undo bool
+	var undo, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "drain WORKER",
 		Short: "Give a worker no more jobs",
@@ -123,9 +143,10 @@ func newWorkerDrain(lookup lookupFunc) *cobra.Command {
 when 'modfarm worker list' shows no jobs of it, its machine can be worked on. It is
 still so after the farm or the worker was restarted.
 
-A worker that is stopped (Ctrl-C or SIGTERM) drains by itself, and needs no undo.`,
-		Example: `  modfarm worker drain w1 --farm https://farm.example.com --token-file worker.token
-  modfarm worker drain w1 --undo --farm https://farm.example.com --token-file worker.token`,
+A worker that is stopped (Ctrl-C or SIGTERM) drains by itself, and needs no undo.
+A name that the farm never heard is refused.`,
+		Example: `  modfarm worker drain w1 --token-file worker.token
+  modfarm worker drain w1 --undo --url https://farm.example.com --token-file worker.token`,
 		Args: exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := f.client(lookup)
@@ -135,15 +156,19 @@ A worker that is stopped (Ctrl-C or SIGTERM) drains by itself, and needs no undo
 			if err := c.DrainWorker(cmd.Context(), args[0], undo); err != nil {
 				return err
 			}
+			if asJSON {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(drainedWorker{Worker: args[0], Drained: !undo})
+			}
 			said := "gets no more jobs"
 			if undo {
 				said = "gets jobs again"
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", args[0], said)
-			return nil
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", args[0], said)
+			return err
 		},
 	}
 	f.add(cmd.Flags())
 	cmd.Flags().BoolVar(&undo, "undo", false, "let it get jobs again")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }

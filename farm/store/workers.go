@@ -30,6 +30,17 @@ func (s *Store) Drained(ctx context.Context) (map[string]time.Time, error) {
 	return drained, err
 }
 
+// Worked implements farm.Drains.
+func (s *Store) Worked(ctx context.Context, worker string) (bool, error) {
+	worked := false
+	err := s.all(ctx, `SELECT 1 FROM jobs WHERE worker = ? LIMIT 1`, []any{worker}, func(row scanner) error {
+		var one int
+		worked = true
+		return row.Scan(&one)
+	})
+	return worked, err
+}
+
 // Holding implements farm.Drains.
 func (s *Store) Holding(ctx context.Context) (map[string]int, error) {
 	holding := map[string]int{}
