@@ -59,6 +59,18 @@ func TestReproduce(t *testing.T) {
 	if info, err := os.Stat(archive); err != nil || info.Size() != build.Jobs[0].Release.Size {
 		t.Errorf("the archive that is kept: %v, %v", info, err)
 	}
+	tried := y.request(t, name)
+	tried.Version = module.Version{}
+	trial, log := y.build(t, tried)
+	y.judge(t, trial, log, client.JobBuilt)
+	unversioned := filepath.Join(t.TempDir(), "b.tar.gz")
+	out, err = modfarm("module", "build", "reproduce", trial.ID, p, "--allow-private-repositories", "--output", unversioned)
+	if err != nil || !strings.Contains(out, "kept "+unversioned) {
+		t.Errorf("reproduced a build without a version: %v\n%s", err, out)
+	}
+	if info, err := os.Stat(unversioned); err != nil || info.Size() == 0 {
+		t.Errorf("its archive: %v, %v", info, err)
+	}
 	out, err = modfarm("module", "build", "reproduce", build.ID, p, "--allow-private-repositories", "--build-env", "BROKEN=1")
 	if err == nil || !strings.Contains(out, "build (./build.sh) ended with exit code 1") {
 		t.Errorf("a build that fails: %v\n%s", err, out)

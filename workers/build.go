@@ -327,7 +327,7 @@ func (j *job) inspect(ctx context.Context, file *os.File, c checkout, p plan) (*
 
 // upload sends the archive. A build that publishes nothing ends with its inspection.
 func (j *job) upload(ctx context.Context, file *os.File) error {
-	if j.a.Build.Version.IsZero() {
+	if j.a.Build.Version.IsZero() && !j.pool.PutAll {
 		j.log.say("no version was given: nothing is published")
 		return nil
 	}

@@ -65,6 +65,8 @@ type Pool struct {
 	Poll time.Duration
 	// Failed is called when a script of a module failed, while its container is still there; nil for not.
 	Failed func(ctx context.Context, box Container, c Command)
+	// PutAll gives the farm the archives of builds without a version, too: one that keeps them for its caller.
+	PutAll bool
 	// TrialTime is how long an entrypoint has to live to pass its trial; zero means a second, or three under emulation.
 	TrialTime time.Duration
 	// Rest is how long the pool claims nothing after this machine failed a job, longer when it fails the next one, too;

@@ -99,7 +99,7 @@ func (f *soloFlags) prepare(ctx context.Context, lookup lookupFunc, image string
 		return nil, errors.Join(err, s.close(ctx))
 	}
 	s.pool = &workers.Pool{
-		Name: name, Farm: s.farm, Runner: s.runner, Host: s.runner.Host(), WorkDir: s.work, Slots: 1, Poll: time.Hour, Grace: -1,
+		Name: name, Farm: s.farm, Runner: s.runner, Host: s.runner.Host(), WorkDir: s.work, Slots: 1, Poll: time.Hour, Grace: -1, PutAll: f.output != "",
 		Native: ability.Native, Cross: ability.Cross, QEMU: ability.QEMU,
 		LogLine: int(logs.line), LogTotal: logs.total, Timeouts: f.limits.timeouts, Secrets: docker.BuildEnv{Vars: env}.Secrets(),
 	}
