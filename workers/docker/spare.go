@@ -3,10 +3,12 @@ package docker
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/moby/moby/client"
 
 	"github.com/modfarm/modfarm/workers"
+	"github.com/modfarm/modfarm/workers/docker/guard"
 )
 
 // spareJob stands for the job in the name and labels of a guard that waits for one.
@@ -32,11 +34,26 @@ func (r *Runner) guardFor(ctx context.Context, room workers.Room) (*sentry, erro
 	switch {
 	case s == nil:
 		return r.makeGuard(ctx, room)
-	case again: // it was cut off from the network that is gone
+	case again, !s.alive(ctx): // a guard is of no use without the network that it was cut off from, nor when it is dead
 		_ = s.close(ctx) // the next start of the worker removes what is left
 		return r.makeGuard(ctx, room)
 	}
 	return s, nil
+}
+
+// aliveTime is how long a guard that waits may take to answer. It has nothing else to do.
+const aliveTime = 2 * time.Second
+
+// alive asks the guard: that its connection has not ended says little, as the end of a container takes a moment to get
+// here, and one that is stopped has none.
+func (s *sentry) alive(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, aliveTime)
+	defer cancel()
+	_, err := s.order(ctx, guard.Order{})
+	if err != nil {
+		s.r.log().DebugContext(ctx, "the guard that waited is of no use", "container", s.id, "error", err)
+	}
+	return err == nil
 }
 
 // refill makes the next guard, beside whatever goes on.
