@@ -1,18 +1,12 @@
 package action_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"flag"
-	"maps"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -20,131 +14,6 @@ import (
 	"github.com/modfarm/modfarm/client"
 	"github.com/modfarm/modfarm/module"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
-
-const metaJSON = `{
-  "module_id": "acme:widget",
-  "visibility": "private",
-  "url": "https://github.com/acme/widget",
-  "description": "A widget",
-  "models": [{"api": "rdk:component:sensor", "model": "acme:widget:indoor", "markdown_link": "README.md#model-indoor"}],
-  "markdown_link": "README.md",
-  "entrypoint": "bin/widget",
-  "build": {"build": "./build.sh", "path": "dist/archive.tar.gz", "arch": ["linux/amd64", "linux/arm64"]}
-}`
-
-const readme = "# widget\n\nAll about it.\n\n## Model indoor\n\nFor rooms.\n\n## Other\n\nNo.\n"
-
-// stage is a step's surroundings: a workspace, the runner's files, and a farm.
-type stage struct {
-	dir  string
-	vars map[string]string
-	farm *fakeFarm
-	out  bytes.Buffer
-}
-
-func newStage(t *testing.T, scripts ...*script) *stage {
-	t.Helper()
-	s := &stage{dir: t.TempDir(), farm: &fakeFarm{scripts: scripts}}
-	s.vars = map[string]string{
-		"GITHUB_WORKSPACE":    s.dir,
-		"GITHUB_OUTPUT":       filepath.Join(s.dir, "output"),
-		"GITHUB_STEP_SUMMARY": filepath.Join(s.dir, "summary"),
-		"GITHUB_SERVER_URL":   "https://github.com",
-		"GITHUB_REPOSITORY":   "acme/widget-fork",
-		"INPUT_URL":           "https://farm.example.com",
-		"INPUT_KEY-ID":        "key-1",
-		"INPUT_KEY-VALUE":     "s3cret-value",
-		"INPUT_VERSION":       "v0.1.0",
-		"INPUT_REF":           "0123456789abcdef0123456789abcdef01234567",
-		"INPUT_TOKEN":         "ghs_checkout",
-	}
-	s.write(t, "meta.json", metaJSON)
-	s.write(t, "README.md", readme)
-	return s
-}
-
-func (s *stage) write(t *testing.T, name, text string) {
-	t.Helper()
-	if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (s *stage) run(ctx context.Context) error { return action.Build(ctx, s.env()) }
-
-func (s *stage) env() action.Env {
-	return action.Env{
-		Getenv:   func(name string) string { return s.vars[name] },
-		Stdout:   &s.out,
-		Poll:     time.Microsecond,
-		Exchange: s.farm.exchange,
-		Connect: func(cfg client.Config) (action.Farm, error) {
-			farm, err := s.farm.connect(cfg)
-			if err != nil {
-				return nil, err
-			}
-			return farm, nil
-		},
-	}
-}
-
-func (s *stage) file(t *testing.T, name string) string {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(s.dir, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
-var stopToken = regexp.MustCompile(`::stop-commands::([A-Z2-7]{26})\n`)
-
-// printed is what the step printed, with the random tokens numbered.
-func (s *stage) printed(t *testing.T) string {
-	t.Helper()
-	text := s.out.String()
-	for i, match := range stopToken.FindAllStringSubmatch(text, -1) {
-		if strings.Count(text, match[1]) != 2 {
-			t.Errorf("the token of group %d is printed %d times, want 2", i+1, strings.Count(text, match[1]))
-		}
-		text = strings.ReplaceAll(text, match[1], "TOKEN-"+string(rune('1'+i)))
-	}
-	return text
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s differs (-want +got); go test ./action -update rewrites it:\n%s", path, diff)
-	}
-}
-
-// outputs reads the file as the runner does.
-func (s *stage) outputs(t *testing.T) map[string]string {
-	t.Helper()
-	found := map[string]string{}
-	lines := strings.Split(s.file(t, "output"), "\n")
-	for i := 0; i+2 < len(lines); i += 3 {
-		name, delimiter, ok := strings.Cut(lines[i], "<<")
-		if !ok || lines[i+2] != delimiter {
-			t.Fatalf("output file is not in the form NAME<<DELIMITER: %q", lines)
-		}
-		found[name] = lines[i+1]
-	}
-	return found
-}
 
 func TestPublish(t *testing.T) {
 	t.Parallel()
@@ -327,93 +196,6 @@ func TestFarmRefuses(t *testing.T) {
 }
 
 // faultLine begins a fault; advice may have lines of its own.
-var faultLine = regexp.MustCompile(`(?m)^(input |meta\.json: )`)
-
-func TestInputs(t *testing.T) {
-	t.Parallel()
-	tests := map[string]struct {
-		vars map[string]string
-		meta string
-		want []string
-	}{
-		"nothing given": {
-			map[string]string{"INPUT_URL": "", "INPUT_KEY-ID": "", "INPUT_KEY-VALUE": "", "INPUT_META-PATH": "no/meta.json"},
-			metaJSON,
-			[]string{"input url: is missing", "input key-id: is missing, as is key-value", "\n    permissions:\n      contents: read\n      id-token: write\n", `input meta-path: "no/meta.json"`, "actions/checkout"},
-		},
-		"all wrong": {
-			map[string]string{"INPUT_URL": "farm", "INPUT_VERSION": "main", "INPUT_PLATFORMS": "linux/amd64, linux/risc any", "INPUT_WAIT": "maybe"},
-			metaJSON,
-			[]string{`input url: "farm"`, `input version: "main"`, `input platforms: "linux/risc"`, `input platforms: "any": is a wildcard`, `input wait: "maybe"`},
-		},
-		"meta.json": {
-			map[string]string{"INPUT_WAIT": "maybe"},
-			strings.ReplaceAll(metaJSON, `"linux/arm64"`, `"linux/risc"`),
-			[]string{`input wait: "maybe"`, "meta.json: line 9: build.arch[1]", "linux/risc"},
-		},
-		"half a key": {map[string]string{"INPUT_KEY-ID": ""}, metaJSON, []string{"input key-id: is missing, and key-value is given"}},
-		"the other half": {
-			map[string]string{"INPUT_KEY-VALUE": "", "INPUT_PUBLISH": "some", "INPUT_FAIL-FAST": "1"},
-			metaJSON,
-			[]string{"input key-value: is missing, and key-id is given", `input publish: "some"`, `input fail-fast: "1"`},
-		},
-		"no build command": {nil, strings.ReplaceAll(metaJSON, `"build": "./build.sh", `, ""), []string{"meta.json: build.build: is empty"}},
-		"no repository": {
-			map[string]string{"GITHUB_REPOSITORY": ""},
-			strings.ReplaceAll(metaJSON, `"url": "https://github.com/acme/widget",`, ""),
-			[]string{`input meta-path: the file has no "url"`},
-		},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newStage(t, succeeds("linux/amd64", "native", 'a'))
-			maps.Copy(s.vars, test.vars)
-			s.write(t, "meta.json", test.meta)
-			err := s.run(t.Context())
-			if !errors.Is(err, module.ErrInvalid) {
-				t.Fatalf("error = %v, want an invalid input", err)
-			}
-			for _, want := range test.want {
-				if !strings.Contains(err.Error(), want) {
-					t.Errorf("error = %v, want one with %q", err, want)
-				}
-			}
-			if got, want := strings.Count(s.out.String(), "::error"), len(faultLine.FindAllString(err.Error(), -1)); got != want {
-				t.Errorf("%d annotations for %d faults:\n%s", got, want, s.out.String())
-			}
-			if s.farm.request.Repo != "" {
-				t.Error("a build was started all the same")
-			}
-		})
-	}
-}
-
-func TestPlatformsAndRepository(t *testing.T) {
-	t.Parallel()
-	s := newStage(t, succeeds("linux/arm64", "cross", 'c'))
-	s.vars["INPUT_PLATFORMS"] = "linux/arm64,linux/arm64\nlinux/arm/v7"
-	s.write(t, "meta.json", strings.ReplaceAll(metaJSON, `"url": "https://github.com/acme/widget",`, ""))
-	if err := s.run(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	want := []module.Platform{{OS: "linux", Arch: "arm64"}, {OS: "linux", Arch: "arm32v7"}}
-	if diff := cmp.Diff(want, s.farm.request.Platforms); diff != "" {
-		t.Errorf("platforms differ (-want +got):\n%s", diff)
-	}
-	if got := s.farm.request.Repo; got != "https://github.com/acme/widget-fork" {
-		t.Errorf("repo = %q, want the workflow's", got)
-	}
-	var artifacts []map[string]any
-	if err := json.Unmarshal([]byte(s.outputs(t)["artifacts"]), &artifacts); err != nil {
-		t.Fatal(err)
-	}
-	if len(artifacts) != 1 || artifacts[0]["strategy"] != "cross" || artifacts[0]["seconds"] != 12.345 {
-		t.Errorf("artifacts = %v, want one by cross in 12.345 s", artifacts)
-	}
-}
-
-// TestOutsideARunner runs the step by hand: there are no files to write to.
 func TestOutsideARunner(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, succeeds("linux/amd64", "native", 'a'))
