@@ -129,19 +129,15 @@ func completeModules(f *farmFlags, lookup lookupFunc) cobra.CompletionFunc {
 	})
 }
 
-// completeVersions offers modules, then the versions of one.
-func completeVersions(f *farmFlags, lookup lookupFunc) cobra.CompletionFunc {
+// completeModuleAnd offers modules, then what one of them has.
+func completeModuleAnd(f *farmFlags, lookup lookupFunc, has func(context.Context, *client.Client, module.ID) []string) cobra.CompletionFunc {
 	first := completeModules(f, lookup)
-	second := ask(f, lookup, func(ctx context.Context, c *client.Client, args []string) (versions []string) {
+	second := ask(f, lookup, func(ctx context.Context, c *client.Client, args []string) []string {
 		id, err := module.ParseID(args[0])
 		if err != nil {
 			return nil
 		}
-		info, _ := c.Module(ctx, id) // no answer, no offer
-		for _, v := range info.Versions {
-			versions = append(versions, v.Version.String())
-		}
-		return versions
+		return has(ctx, c, id)
 	})
 	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 		switch len(args) {
@@ -152,6 +148,17 @@ func completeVersions(f *farmFlags, lookup lookupFunc) cobra.CompletionFunc {
 		}
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
+}
+
+// completeVersions offers modules, then the versions of one.
+func completeVersions(f *farmFlags, lookup lookupFunc) cobra.CompletionFunc {
+	return completeModuleAnd(f, lookup, func(ctx context.Context, c *client.Client, id module.ID) (versions []string) {
+		info, _ := c.Module(ctx, id) // no answer, no offer
+		for _, v := range info.Versions {
+			versions = append(versions, v.Version.String())
+		}
+		return versions
+	})
 }
 
 // completeSpecs offers modules, and behind an @ the versions of one.

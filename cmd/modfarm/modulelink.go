@@ -130,25 +130,11 @@ func newModuleLinks(lookup lookupFunc) *cobra.Command {
 
 // completeLinks offers modules, then the repositories that are linked with one.
 func completeLinks(f *farmFlags, lookup lookupFunc) cobra.CompletionFunc {
-	first := completeModules(f, lookup)
-	second := ask(f, lookup, func(ctx context.Context, c *client.Client, args []string) (repositories []string) {
-		id, err := module.ParseID(args[0])
-		if err != nil {
-			return nil
-		}
+	return completeModuleAnd(f, lookup, func(ctx context.Context, c *client.Client, id module.ID) (repositories []string) {
 		links, _ := c.RepositoryLinks(ctx, id) // no answer, no offer
 		for _, l := range links {
 			repositories = append(repositories, l.Repository)
 		}
 		return repositories
 	})
-	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
-		switch len(args) {
-		case 0:
-			return first(cmd, args, typed)
-		case 1:
-			return second(cmd, args, typed)
-		}
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
 }
