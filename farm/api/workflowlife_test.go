@@ -127,39 +127,22 @@ func TestTenThousandWrongIDTokens(t *testing.T) {
 		w.token("refs/tags/v1.2.3", nil) + "a",
 		"no token",
 	}
-	const tries = 10_000
-	attempts := make(chan int, tries)
-	for i := range tries {
-		attempts <- i
-	}
-	close(attempts)
-	var senders sync.WaitGroup
-	for range 120 {
-		senders.Go(func() {
-			for i := range attempts {
-				_, err := accounts.ExchangeIDToken(t.Context(), &modfarmv1.ExchangeIDTokenRequest{IdToken: wrong[i%len(wrong)]})
-				if connect.CodeOf(err) != connect.CodeUnauthenticated {
-					t.Errorf("wrong token %d: %v", i, err)
-					return
-				}
+	right := modfarmv1connect.NewAccountServiceClient(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, w.URL)
+	given := meanwhile(100*time.Millisecond, // a run that starts now and then
+		tenThousand(func(i int) bool {
+			_, err := accounts.ExchangeIDToken(t.Context(), &modfarmv1.ExchangeIDTokenRequest{IdToken: wrong[i%len(wrong)]})
+			if connect.CodeOf(err) != connect.CodeUnauthenticated {
+				t.Errorf("wrong token %d: %v", i, err)
+				return false
+			}
+			return true
+		}),
+		func(n int) {
+			token := w.hub.IDToken(w.repo, "refs/tags/v1.2.3", apitest.Audience, nil)
+			if _, err := right.ExchangeIDToken(t.Context(), &modfarmv1.ExchangeIDTokenRequest{IdToken: token}); err != nil {
+				t.Fatalf("right token %d: %v", n, err)
 			}
 		})
-	}
-	ended := make(chan struct{})
-	go func() { senders.Wait(); close(ended) }()
-	right := modfarmv1connect.NewAccountServiceClient(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, w.URL)
-	given := 0
-	for running := true; running; given++ {
-		token := w.hub.IDToken(w.repo, "refs/tags/v1.2.3", apitest.Audience, nil)
-		if _, err := right.ExchangeIDToken(t.Context(), &modfarmv1.ExchangeIDTokenRequest{IdToken: token}); err != nil {
-			t.Fatalf("right token %d: %v", given, err)
-		}
-		select {
-		case <-ended:
-			running = false
-		case <-time.After(100 * time.Millisecond): // a run that starts now and then
-		}
-	}
 	if given < 2 {
 		t.Errorf("only %d keys for right tokens", given)
 	}

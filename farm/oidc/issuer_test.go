@@ -202,17 +202,3 @@ func (s *testIssuer) hs256(claims []byte) string {
 	mac.Write([]byte(text))
 	return text + "." + b64(mac.Sum(nil))
 }
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.After(20 * time.Second)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-deadline:
-			t.Fatalf("waited in vain: %s", what)
-		case <-tick.C:
-		}
-	}
-}

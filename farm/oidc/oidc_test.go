@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/modfarm/modfarm/farm/api/apitest"
 	"github.com/modfarm/modfarm/farm/oidc"
 	"github.com/modfarm/modfarm/module"
 )
@@ -117,7 +118,7 @@ func TestRotation(t *testing.T) {
 	}
 	old := s.rs256(s.claims(nil))
 	s.rotate()
-	eventually(t, "the new key is known", func() bool {
+	apitest.Eventually(t, "the new key is known", func() bool {
 		_, err := v.Verify(t.Context(), s.rs256(s.claims(nil)))
 		return err == nil
 	})
@@ -156,7 +157,7 @@ func TestIssuerInTrouble(t *testing.T) {
 					t.Errorf("in trouble: %v", err)
 				}
 				s.misbehave("", nil)
-				eventually(t, "the issuer is well again", func() bool {
+				apitest.Eventually(t, "the issuer is well again", func() bool {
 					_, err := v.Verify(t.Context(), s.rs256(s.claims(nil)))
 					return err == nil
 				})
