@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/modfarm/modfarm/module"
 	modfarmv1 "github.com/modfarm/modfarm/proto/gen/modfarm/v1"
 	appv1 "github.com/modfarm/modfarm/proto/gen/viam/app/v1"
 )
@@ -25,7 +26,7 @@ type APIKey struct {
 	UsedAt         time.Time `json:"used_at,omitzero"`
 	OldSecretUntil time.Time `json:"old_secret_until,omitzero"`
 	// Workflow is the run that the key was given to; nil for every other key.
-	Workflow *WorkflowRun `json:"workflow,omitempty"`
+	Workflow *module.WorkflowRun `json:"workflow,omitempty"`
 }
 
 // NewKey is a key that was just made or rotated, with its secret, which nobody shows again.

@@ -12,22 +12,6 @@ import (
 	modfarmv1 "github.com/modfarm/modfarm/proto/gen/modfarm/v1"
 )
 
-// WorkflowRun is what the key of a workflow run is bound to.
-type WorkflowRun struct {
-	// Repository is the address of the repository, as "https://github.com/acme/widget".
-	Repository string `json:"repository"`
-	// Ref is as "refs/tags/v1.2.3", SHA the commit that builds are of.
-	Ref string `json:"ref"`
-	SHA string `json:"sha"`
-	// Version is what may be published; zero, for a run of a branch, is nothing.
-	Version module.Version `json:"version,omitzero"`
-	// Modules are those that the key is for.
-	Modules []string `json:"modules"`
-	// RunID and Actor are for people, and absent from an exchange's answer.
-	RunID string `json:"run_id,omitempty"`
-	Actor string `json:"actor,omitempty"`
-}
-
 // WorkflowKey is a short-lived key that a workflow run was given for its identity.
 type WorkflowKey struct {
 	// KeyID and Secret are the key. Nobody shows the secret again.
@@ -37,7 +21,7 @@ type WorkflowKey struct {
 	Lifetime  time.Duration
 	// Organization is the one that it acts for.
 	Organization Organization
-	WorkflowRun
+	module.WorkflowRun
 }
 
 // ExchangeIDToken turns the identity of a workflow run, an id token that the code host signed with the farm's address
@@ -53,21 +37,21 @@ func (c *Client) ExchangeIDToken(ctx context.Context, idToken, organization stri
 	key := WorkflowKey{
 		KeyID: res.GetKeyId(), Secret: res.GetSecret(), ExpiresAt: moment(res.GetExpiresAt()), Lifetime: res.GetLifetime().AsDuration(),
 		Organization: organizationFrom(res.GetOrganization()),
-		WorkflowRun: WorkflowRun{
-			Repository: res.GetRepository(), Ref: res.GetRef(), SHA: res.GetSha(), Modules: res.GetModules(),
+		WorkflowRun: module.WorkflowRun{
+			Repository: res.GetRepository(), Ref: res.GetRef(), Commit: res.GetSha(), Modules: res.GetModules(),
 		},
 	}
 	key.Version = parse(&r, "a version", res.GetVersion(), module.ParseVersion)
 	return key, r.err
 }
 
-func workflowFrom(p *modfarmv1.WorkflowRun) *WorkflowRun {
+func workflowFrom(p *modfarmv1.WorkflowRun) *module.WorkflowRun {
 	if p == nil {
 		return nil
 	}
 	v, _ := module.ParseVersion(p.GetVersion()) // empty for a branch
-	return &WorkflowRun{
-		Repository: p.GetRepository(), Ref: p.GetRef(), SHA: p.GetSha(), Version: v, Modules: p.GetModules(), RunID: p.GetRunId(), Actor: p.GetActor(),
+	return &module.WorkflowRun{
+		Repository: p.GetRepository(), Ref: p.GetRef(), Commit: p.GetSha(), Version: v, Modules: p.GetModules(), RunID: p.GetRunId(), Actor: p.GetActor(),
 	}
 }
 

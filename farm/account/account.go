@@ -10,6 +10,8 @@ import (
 	"context"
 	"log/slog"
 	"time"
+
+	"github.com/modfarm/modfarm/module"
 )
 
 // Org is an organization: the owner of modules, builds and keys.
@@ -61,7 +63,7 @@ type Key struct {
 	// UsedAt is when the key was last used, to about a minute; zero is never.
 	UsedAt time.Time
 	// Workflow is what the key of a workflow run is bound to; nil for every other key.
-	Workflow *Workflow
+	Workflow *module.WorkflowRun
 }
 
 // OrgStore keeps organizations. Errors wrap module.ErrNotFound and

@@ -19,7 +19,7 @@ type Principal struct {
 	// Module is the name of the one module that the key is for; empty for all.
 	Module string
 	// Workflow is what the key of a workflow run is bound to; nil for every other key.
-	Workflow *Workflow
+	Workflow *module.WorkflowRun
 	// ExpiresAt is when the key ends; zero is never.
 	ExpiresAt time.Time
 
@@ -57,7 +57,7 @@ func (p Principal) Only() module.ID {
 func (p Principal) Covers(id module.ID) bool {
 	ours := id.Namespace == p.Org.ID || (p.Org.Namespace != "" && id.Namespace == p.Org.Namespace)
 	if p.Workflow != nil {
-		return ours && p.Workflow.holds(id.Name)
+		return ours && p.Workflow.Holds(id.Name)
 	}
 	return !p.Scoped() || (ours && strings.EqualFold(id.Name, p.Module))
 }
@@ -84,7 +84,7 @@ func (p Principal) RequireWhole() error {
 // scope says what a key is for that is not for its whole organization.
 func (p Principal) scope() string {
 	if p.Workflow != nil {
-		return p.Workflow.describe(p.Org) + " only"
+		return describeWorkflow(p.Workflow, p.Org) + " only"
 	}
 	return "is for the module " + p.Only().String() + " only"
 }

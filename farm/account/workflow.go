@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -16,22 +15,6 @@ const WorkflowKeyLife = time.Hour
 
 // collectEvery is how often expired keys of workflow runs are removed.
 const collectEvery = time.Minute
-
-// Workflow is what the key of a workflow run is bound to. It never changes.
-type Workflow struct {
-	// Repository is the https address, as it is compared.
-	Repository string `json:"repository"`
-	// Ref is as "refs/tags/v1.2.3"; Commit is what it named when the run began.
-	Ref    string `json:"ref"`
-	Commit string `json:"commit"`
-	// Version is what may be published; zero, for a run of a branch, is nothing.
-	Version module.Version `json:"version,omitzero"`
-	// Modules are the names of the modules that the key is for, as the registry spells them.
-	Modules []string `json:"modules"`
-	// RunID and Actor are for people.
-	RunID string `json:"run_id,omitempty"`
-	Actor string `json:"actor,omitempty"`
-}
 
 // Proof is the identity that a key is given for. It is good once.
 type Proof struct {
@@ -50,8 +33,8 @@ type WorkflowStore interface {
 
 // CreateWorkflowKey makes a publisher's key that is bound to a workflow run, for an hour. A proof that was used before
 // wraps module.ErrUnauthorized.
-func (a *Accounts) CreateWorkflowKey(ctx context.Context, orgID string, w Workflow, proof Proof) (Key, string, error) {
-	key, secret := a.newKey(orgID, KeySpec{Name: w.keyName(), Role: RolePublisher, Lifetime: WorkflowKeyLife})
+func (a *Accounts) CreateWorkflowKey(ctx context.Context, orgID string, w module.WorkflowRun, proof Proof) (Key, string, error) {
+	key, secret := a.newKey(orgID, KeySpec{Name: workflowKeyName(w), Role: RolePublisher, Lifetime: WorkflowKeyLife})
 	key.Workflow = &w
 	err := a.Store.CreateWorkflowKey(ctx, key, proof)
 	if errors.Is(err, module.ErrConflict) {
@@ -64,20 +47,16 @@ func (a *Accounts) CreateWorkflowKey(ctx context.Context, orgID string, w Workfl
 	return key, secret, nil
 }
 
-// keyName is what lists call the key.
-func (w Workflow) keyName() string {
+// workflowKeyName is what lists call the key.
+func workflowKeyName(w module.WorkflowRun) string {
 	_, path, _ := strings.Cut(w.Repository, "://")
 	_, path, _ = strings.Cut(path, "/")
 	name := path + " at " + w.Ref[strings.LastIndexByte(w.Ref, '/')+1:]
 	return name[:min(len(name), maxKeyName)]
 }
 
-// holds reports whether a module of the organization is one that the key is for.
-func (w *Workflow) holds(name string) bool {
-	return slices.ContainsFunc(w.Modules, func(m string) bool { return strings.EqualFold(m, name) })
-}
-
-func (w *Workflow) describe(org Org) string {
+// describeWorkflow goes on after "the key".
+func describeWorkflow(w *module.WorkflowRun, org Org) string {
 	names := make([]string, 0, len(w.Modules))
 	for _, m := range w.Modules {
 		names = append(names, module.ID{Namespace: org.Prefix(), Name: m}.String())
@@ -94,10 +73,10 @@ func (p Principal) RequireVersion(v module.Version) error {
 		return nil
 	case w.Version.IsZero():
 		return fmt.Errorf("%w: key %s %s, and publishes nothing: a branch builds without a version; push a tag such as v1.2.3 to publish",
-			module.ErrForbidden, p.KeyID, w.describe(p.Org))
+			module.ErrForbidden, p.KeyID, describeWorkflow(w, p.Org))
 	}
 	return fmt.Errorf("%w: key %s %s, and publishes version %s only, not %q: push a tag of that version",
-		module.ErrForbidden, p.KeyID, w.describe(p.Org), w.Version, v)
+		module.ErrForbidden, p.KeyID, describeWorkflow(w, p.Org), w.Version, v)
 }
 
 func (a *Accounts) collect(ctx context.Context) {

@@ -69,7 +69,7 @@ func (s accountService) admitRun(ctx context.Context, run oidc.Run, prefix strin
 	if err != nil {
 		return nil, err
 	}
-	bound := account.Workflow{
+	bound := module.WorkflowRun{
 		Repository: links[0].Repo, Ref: run.Ref, Commit: run.Commit, Version: version, RunID: run.ID, Actor: run.Actor,
 	}
 	if bound.Modules, err = modulesNamed(links, what, run.Ref); err != nil {
@@ -126,7 +126,7 @@ func modulesNamed(links []farm.RepoLink, what, ref string) ([]string, error) {
 		module.ErrForbidden, ref, what)
 }
 
-func workflowTo(org account.Org, w *account.Workflow) *modfarmv1.WorkflowRun {
+func workflowTo(org account.Org, w *module.WorkflowRun) *modfarmv1.WorkflowRun {
 	if w == nil {
 		return nil
 	}

@@ -124,7 +124,7 @@ func TestWorkflowKey(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := fmt.Sprint(key.Organization.Namespace, key.Modules, key.Repository, key.Ref, key.SHA, key.Version.String(), key.Lifetime.String())
+		got := fmt.Sprint(key.Organization.Namespace, key.Modules, key.Repository, key.Ref, key.Commit, key.Version.String(), key.Lifetime.String())
 		want := fmt.Sprint("acme", []string{"acme:widget"}, w.address(), "refs/tags/v1.2.3", w.sha, "1.2.3", "1h0m0s")
 		if got != want {
 			t.Errorf("the key is for %s, not %s", got, want)

@@ -32,7 +32,7 @@ func asRun(t *testing.T) *scoped {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, secret, err := s.Accounts.CreateWorkflowKey(t.Context(), s.Org.ID, account.Workflow{
+	key, secret, err := s.Accounts.CreateWorkflowKey(t.Context(), s.Org.ID, module.WorkflowRun{
 		Repository: "https://github.com/acme/gadget", Ref: "refs/tags/v1.0.0", Commit: strings.Repeat("1", 40), Version: v, Modules: []string{"gadget"},
 	}, account.Proof{Issuer: "test", TokenID: "1", ExpiresAt: time.Now().Add(time.Hour)})
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 )
 
 // workflowText is what a key is bound to as it is stored; empty for none.
-func workflowText(w *account.Workflow) string {
+func workflowText(w *module.WorkflowRun) string {
 	if w == nil {
 		return ""
 	}
@@ -21,11 +21,11 @@ func workflowText(w *account.Workflow) string {
 
 // workflowFrom reads it again. What cannot be read is an error: such a key must not pass for one that is bound to
 // nothing.
-func workflowFrom(text string) (*account.Workflow, error) {
+func workflowFrom(text string) (*module.WorkflowRun, error) {
 	if text == "" {
 		return nil, nil // most keys are bound to nothing
 	}
-	var w account.Workflow
+	var w module.WorkflowRun
 	if err := json.Unmarshal([]byte(text), &w); err != nil {
 		return nil, fmt.Errorf("read what a key is bound to: %w", err)
 	}
