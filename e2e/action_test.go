@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,25 +18,8 @@ import (
 
 // TestAction runs workflows with both actions, as GitHub does, against one farm.
 func TestAction(t *testing.T) {
-	root, err := filepath.Abs("..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := &lines{t: t}
-	platforms := []module.Platform{{OS: "linux", Arch: "amd64"}, {OS: "linux", Arch: "arm64"}}
-	modfarm, act, err := road.Prepare(t.Context(), root, out, platforms)
-	if err != nil {
-		t.Fatal(err)
-	}
 	hub := githubtest.Start(t)
-	worker := "action-" + strings.ToLower(rand.Text()[:8])
-	r, err := road.Open(t.Context(), road.Config{
-		Root: root, Dir: t.TempDir(), Modfarm: modfarm, Act: act, Tag: "v1.0.0", Out: out, ActionImage: road.ActionImage(root),
-		UpArgs: append(road.UpArgs(os.LookupEnv), "--name", worker, "--oidc-issuer", hub.Issuer()),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r, worker := openRoad(t, "v1.0.0", "--oidc-issuer", hub.Issuer())
 	t.Cleanup(func() { removeCaches(t, worker) })
 	t.Cleanup(func() {
 		if err := r.Close(); err != nil {
@@ -222,10 +204,9 @@ func (s *steps) identity(t *testing.T, hub *githubtest.Server) {
 // failFast: the module is in a folder, its tag a pre-release, and one platform ends the other, which would take long.
 func (s *steps) failFast(t *testing.T) {
 	const name = "fail-fast"
-	platforms := []module.Platform{{OS: "linux", Arch: "amd64"}, {OS: "linux", Arch: "arm64"}}
 	build := `if [ "$VIAM_BUILD_ARCH" = arm64 ]; then sleep 600; fi; echo "main.c:3:1: error: expected a semicolon"; exit 7`
 	log, err := s.Try(t.Context(), road.Try{Name: name, Tag: "v1.0.0-rc1", Files: map[string]string{
-		"modules/widget/meta.json": meta(t, name, build, platforms...),
+		"modules/widget/meta.json": meta(t, name, build, bothPlatforms()...),
 		".github/workflows/deploy.yml": deploy(name, `      - uses: modfarm/modfarm@v0
         with:
           url: FARM

@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -53,10 +52,7 @@ func TestBadInput(t *testing.T) {
 // prepareRun makes the image in which a module for another processor is started.
 func prepareRun(t *testing.T, y *yard) {
 	t.Helper()
-	root, err := filepath.Abs("..")
-	if err != nil {
-		t.Fatal(err)
-	}
+	root := checkout(t)
 	platforms := []module.Platform{{OS: "linux", Arch: "arm64"}}
 	if err := road.PrepareRun(t.Context(), root, &lines{t: t}, y.binary, platforms); err != nil {
 		t.Fatal(err)

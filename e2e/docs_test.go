@@ -21,10 +21,7 @@ import (
 // up", with all the flags shown there; only its folder and its port are others.
 // That the remaining commands exist, with their flags, is held by package house.
 func TestDocumentedFarmsStart(t *testing.T) {
-	root, err := filepath.Abs("..")
-	if err != nil {
-		t.Fatal(err)
-	}
+	root := checkout(t)
 	program, err := road.PrepareFarm(t.Context(), root, &lines{t: t}, []module.Platform{module.HostPlatform()})
 	if err != nil {
 		t.Fatal(err)

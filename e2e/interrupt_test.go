@@ -23,10 +23,7 @@ import (
 // TestInterruptedDemoLeavesNothing presses Ctrl-C in the middle of the demo: the
 // signal goes to the whole process group, as a terminal sends it.
 func TestInterruptedDemoLeavesNothing(t *testing.T) {
-	root, err := filepath.Abs("..")
-	if err != nil {
-		t.Fatal(err)
-	}
+	root := checkout(t)
 	// What is made once is made here, so that the demo's own time is spent on the road.
 	if _, _, err := road.Prepare(t.Context(), root, &lines{t: t}, bothPlatforms()); err != nil {
 		t.Fatal(err)
@@ -68,20 +65,10 @@ func TestInterruptedDemoLeavesNothing(t *testing.T) {
 // TestFailedRoadLeavesNothing sends two modules along the road, of which one
 // fails while the other is built.
 func TestFailedRoadLeavesNothing(t *testing.T) {
-	root, err := filepath.Abs("..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := &lines{t: t}
-	modfarm, act, err := road.Prepare(t.Context(), root, out, bothPlatforms())
-	if err != nil {
-		t.Fatal(err)
-	}
+	cfg := roadConfig(t, "v0.1.0")
 	before, worker := engineThings(t), workerName()
-	r, err := road.Open(t.Context(), road.Config{
-		Root: brokenCheckout(t, root), Dir: t.TempDir(), Modfarm: modfarm, Act: act, Tag: "v0.1.0", Out: out,
-		ActionImage: road.ActionImage(root), UpArgs: append(road.UpArgs(os.LookupEnv), "--name", worker),
-	})
+	cfg.Root, cfg.UpArgs = brokenCheckout(t, cfg.Root), append(cfg.UpArgs, "--name", worker)
+	r, err := road.Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

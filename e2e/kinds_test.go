@@ -62,16 +62,13 @@ func openKinds(t *testing.T) *kinds {
 	if os.Geteuid() != 0 {
 		t.Skip("run as root: the test starts workers of other users")
 	}
-	if host := kindPlatforms()[0]; module.HostPlatform() != host {
+	if host := bothPlatforms()[0]; module.HostPlatform() != host {
 		t.Skipf("the builds are native on %s only", host)
 	}
-	root, err := filepath.Abs("..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := &lines{t: t}
+	root, out := checkout(t), &lines{t: t}
 	s := &kinds{redis: redistest.Start(t).URL(), dir: openFolder(t)}
-	if s.modfarm, err = road.PrepareFarm(t.Context(), root, out, kindPlatforms()); err != nil {
+	var err error
+	if s.modfarm, err = road.PrepareFarm(t.Context(), root, out, bothPlatforms()); err != nil {
 		t.Fatal(err)
 	}
 	if s.image, err = road.PrepareImage(t.Context(), root, out); err != nil {
@@ -107,10 +104,6 @@ func openFolder(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return dir
-}
-
-func kindPlatforms() []module.Platform {
-	return []module.Platform{{OS: "linux", Arch: "amd64"}, {OS: "linux", Arch: "arm64"}}
 }
 
 // Scripts of the two modules. The tidy one says where it was made; it is built
@@ -175,7 +168,7 @@ func kindManifest(t *testing.T, name string) string {
 	m := &module.Manifest{
 		ID: module.ID{Namespace: road.Namespace, Name: name}, Visibility: "private", URL: "https://github.com/acme/" + name,
 		Description: "Is built by every kind of worker", Models: []module.Model{{API: "rdk:component:sensor", Model: "acme:kinds:" + name}},
-		ModelsPresent: true, Entrypoint: "main", Build: module.BuildSpec{Build: "./build.sh", Path: "dist", Arch: kindPlatforms()},
+		ModelsPresent: true, Entrypoint: "main", Build: module.BuildSpec{Build: "./build.sh", Path: "dist", Arch: bothPlatforms()},
 	}
 	text, err := m.MarshalJSON()
 	if err != nil {
@@ -209,7 +202,7 @@ func (s *kinds) buildAll(t *testing.T, worker *process, v module.Version) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), kindTime)
 	defer cancel()
-	both := kindPlatforms()
+	both := bothPlatforms()
 	builds := map[string]string{
 		"tidy":  s.start(ctx, t, "tidy", v, both),
 		"messy": s.start(ctx, t, "messy", v, both[:1]),

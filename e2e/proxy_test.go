@@ -204,11 +204,9 @@ func (p *proxied) http(version int) *http.Client {
 // openProxy starts a farm and nginx before it.
 func openProxy(t *testing.T) *proxied {
 	t.Helper()
-	root, err := filepath.Abs("..")
-	if err != nil {
-		t.Fatal(err)
-	}
+	root := checkout(t)
 	p := &proxied{dir: t.TempDir()}
+	var err error
 	if p.modfarm, err = road.PrepareFarm(t.Context(), root, &lines{t: t}, []module.Platform{module.HostPlatform()}); err != nil {
 		t.Fatal(err)
 	}

@@ -13,18 +13,13 @@ import (
 	"time"
 
 	"github.com/modfarm/modfarm/e2e/road"
-	"github.com/modfarm/modfarm/module"
 )
 
 // TestReadmeQuickStart runs the commands under "Run a farm" of the README as they
 // stand there: copied by somebody with two terminals.
 func TestReadmeQuickStart(t *testing.T) {
-	root, err := filepath.Abs("..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	platforms := []module.Platform{{OS: "linux", Arch: "amd64"}, {OS: "linux", Arch: "arm64"}}
-	if _, err := road.PrepareFarm(t.Context(), root, &lines{t: t}, platforms); err != nil {
+	root := checkout(t)
+	if _, err := road.PrepareFarm(t.Context(), root, &lines{t: t}, bothPlatforms()); err != nil {
 		t.Fatal(err)
 	}
 	start, key, use := quickStart(t, filepath.Join(root, "README.md"))

@@ -9,30 +9,12 @@ import (
 	"testing"
 
 	"github.com/modfarm/modfarm/e2e/road"
-	"github.com/modfarm/modfarm/module"
 )
 
 // TestRoad publishes the three examples for two platforms: the same way that
 // the demo goes, with the third example beside.
 func TestRoad(t *testing.T) {
-	root, err := filepath.Abs("..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := &lines{t: t}
-	platforms := []module.Platform{{OS: "linux", Arch: "amd64"}, {OS: "linux", Arch: "arm64"}}
-	modfarm, act, err := road.Prepare(t.Context(), root, out, platforms)
-	if err != nil {
-		t.Fatal(err)
-	}
-	worker := workerName()
-	r, err := road.Open(t.Context(), road.Config{
-		Root: root, Dir: t.TempDir(), Modfarm: modfarm, Act: act, Tag: "v0.1.0", Out: out,
-		ActionImage: road.ActionImage(root), UpArgs: append(road.UpArgs(os.LookupEnv), "--name", worker),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r, worker := openRoad(t, "v0.1.0")
 	artifacts, err := r.TravelAll(t.Context(), road.GoSensor(), road.PythonSensor(), road.CSensor())
 	if err != nil {
 		t.Error(err)
@@ -55,6 +37,45 @@ func TestRoad(t *testing.T) {
 	}
 	if len(left) > 0 {
 		t.Errorf("left behind in the engine: %s", strings.Join(left, ", "))
+	}
+}
+
+// openRoad opens a road of this checkout for two platforms, with what it needs made first. The caller closes it; worker
+// is the name of its farm's worker.
+func openRoad(t *testing.T, tag string, upArgs ...string) (r *road.Road, worker string) {
+	t.Helper()
+	cfg := roadConfig(t, tag)
+	worker = workerName()
+	cfg.UpArgs = append(append(cfg.UpArgs, "--name", worker), upArgs...)
+	r, err := road.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, worker
+}
+
+// checkout is the folder that this package is tested in.
+func checkout(t *testing.T) string {
+	t.Helper()
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+// roadConfig is a road of this checkout, with what it needs made.
+func roadConfig(t *testing.T, tag string) road.Config {
+	t.Helper()
+	root := checkout(t)
+	out := &lines{t: t}
+	modfarm, act, err := road.Prepare(t.Context(), root, out, bothPlatforms())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return road.Config{
+		Root: root, Dir: t.TempDir(), Modfarm: modfarm, Act: act, Tag: tag, Out: out,
+		ActionImage: road.ActionImage(root), UpArgs: road.UpArgs(os.LookupEnv),
 	}
 }
 

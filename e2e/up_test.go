@@ -135,10 +135,7 @@ func TestFailingScriptIsAResult(t *testing.T) {
 // upConfig is a farm that needs the builder image of this machine only.
 func upConfig(t *testing.T) road.Config {
 	t.Helper()
-	root, err := filepath.Abs("..")
-	if err != nil {
-		t.Fatal(err)
-	}
+	root := checkout(t)
 	out := &lines{t: t}
 	modfarm, err := road.PrepareFarm(t.Context(), root, out, []module.Platform{module.HostPlatform()})
 	if err != nil {
