@@ -34,6 +34,9 @@ func (r *Redis) Listen(ctx context.Context, worker string, platforms []module.Pl
 				wait(ctx, pause)
 				continue
 			}
+			if err := r.forgetGone(ctx, platforms, gone); err != nil {
+				r.log().DebugContext(ctx, "workers that are gone are still known to Redis", "error", err)
+			}
 			lost = false
 			wake()
 			continue
@@ -82,6 +85,33 @@ func (r *Redis) makeGroups(ctx context.Context, platforms []module.Platform) err
 		err := r.client.XGroupCreateMkStream(ctx, r.stream(p), r.group(), "0").Err()
 		if err != nil && !strings.HasPrefix(err.Error(), "BUSYGROUP") {
 			return err
+		}
+	}
+	return nil
+}
+
+// gone is how long nothing was heard of a worker that counts as gone. Listen asks every two seconds, but servers before
+// Redis 7.2 only see who is given a ring.
+const gone = time.Hour
+
+// forgetGone removes the consumers of workers of which nothing was heard for so long: names may never come back, as those
+// of containers. Nothing of theirs is lost, as rings are not acknowledged, and who is there all the same is made a consumer
+// again by its next ring.
+func (r *Redis) forgetGone(ctx context.Context, platforms []module.Platform, after time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	for _, p := range platforms {
+		known, err := r.client.XInfoConsumers(ctx, r.stream(p), r.group()).Result()
+		if err != nil {
+			return err
+		}
+		for _, c := range known {
+			if c.Idle < after {
+				continue
+			}
+			if err := r.client.XGroupDelConsumer(ctx, r.stream(p), r.group(), c.Name).Err(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
