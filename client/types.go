@@ -179,6 +179,9 @@ type Worker struct {
 	Labels []string `json:"labels,omitempty"`
 	// Draining says that it takes no more jobs, because it is about to stop.
 	Draining bool `json:"draining,omitempty"`
+	// NextLease is the token that the lease of its next job is to have: 32 random characters or more, the same until Claim
+	// gave a job, and never again. So a claim whose answer was lost is answered again. Empty leaves it to the farm.
+	NextLease string `json:"-"`
 }
 
 // Assignment is a job with all that building it needs.

@@ -6,9 +6,10 @@ import (
 	modfarmv1 "github.com/modfarm/modfarm/proto/gen/modfarm/v1"
 )
 
-// Claim asks for a job; nil means that there is nothing for this worker now.
+// Claim asks for a job; nil means that there is nothing for this worker now. The error is ErrLeaseLost when w.NextLease
+// was of a job that is over, or not this worker's any more.
 func (c *Client) Claim(ctx context.Context, w Worker) (*Assignment, error) {
-	res, err := c.workers.Claim(ctx, &modfarmv1.ClaimRequest{Worker: workerTo(w)})
+	res, err := c.workers.Claim(ctx, &modfarmv1.ClaimRequest{Worker: workerTo(w), LeaseToken: w.NextLease})
 	if err != nil {
 		return nil, c.fromRPC(ctx, err)
 	}

@@ -150,6 +150,9 @@ type Worker struct {
 	Labels []string
 	// Draining says that it takes no more jobs, because it is about to stop.
 	Draining bool
+	// NextLease is the token that the lease of its next job is to have, the same until it was given one: so a claim whose
+	// answer was lost is answered again. Empty leaves it to the farm. Secret.
+	NextLease string
 }
 
 // Assignment is a job given to a worker.

@@ -1,6 +1,7 @@
 package farm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,24 +28,35 @@ var (
 // Claim gives the worker the best job it can do, under a lease, or nil when there is none. Organizations share the
 // workers, see Queue.ClaimJob; native comes before cross before QEMU, and the oldest build first. Jobs are kept for
 // native workers for a bounded time, see holdBack. A job whose release turns out to exist is published instead of
-// handed out.
+// handed out. A claim under a lease that was given before is answered with its job again, or with ErrLeaseLost when that
+// is over; from a worker that stops it gives the job back.
 func (f *Farm) Claim(ctx context.Context, w Worker) (*Assignment, error) {
 	f.setup()
 	w.Name = oneLine(w.Name)
 	if w.Name == "" {
 		return nil, module.Faults{{Path: "worker", Problem: "has no name", Advice: "give every worker a name of its own"}}
 	}
+	next, err := nextLease(&w)
+	if err != nil {
+		return nil, err
+	}
+	if w.Draining {
+		f.see(w)
+		return nil, f.takeBack(ctx, next)
+	}
 	if err := f.drained(ctx, &w); err != nil {
 		return nil, err
 	}
 	f.see(w)
-	offers := f.avoid(w.Name, f.holdBack(w.Name, offersOf(w)))
-	want := Want{Worker: w.Name, Offers: offers, Overdue: f.now().Add(-heldFor), DefaultMemory: w.need(0), Memory: w.Memory}
-	if len(want.Offers) == 0 || w.Draining {
+	want := Want{Worker: w.Name, Overdue: f.now().Add(-heldFor), DefaultMemory: w.need(0), Memory: w.Memory, LeaseHashes: next.hashes()}
+	if !w.Draining {
+		want.Offers = f.avoid(w.Name, f.holdBack(w.Name, offersOf(w)))
+	}
+	if len(want.Offers) == 0 && next == "" {
 		return nil, nil
 	}
 	for {
-		a, err := f.claimNext(ctx, w, want)
+		a, err := f.claimNext(ctx, w, want, next)
 		switch {
 		case errors.Is(err, module.ErrNotFound), errors.Is(err, errReserved):
 			f.setIdle(w.Name, errors.Is(err, module.ErrNotFound))
@@ -57,6 +69,8 @@ func (f *Farm) Claim(ctx context.Context, w Worker) (*Assignment, error) {
 		case a != nil || err != nil:
 			f.setIdle(w.Name, false)
 			return a, err
+		default:
+			next, want.LeaseHashes = "", nil // it was for the job that ended
 		}
 	}
 }
@@ -120,9 +134,11 @@ func offersOf(w Worker) []Offer {
 }
 
 // claimNext claims one job. A nil assignment without an error means that the job ended instead: claim another.
-func (f *Farm) claimNext(ctx context.Context, w Worker, want Want) (*Assignment, error) {
-	lease := Lease{Token: newToken(), TTL: LeaseTTL}
+func (f *Farm) claimNext(ctx context.Context, w Worker, want Want, next leaseToken) (*Assignment, error) {
+	lease := Lease{Token: cmp.Or(string(next), newToken()), TTL: LeaseTTL}
+	taken := ""
 	j, err := f.Store.ClaimJob(ctx, want, func(j *JobRecord) error {
+		taken = j.Job.ID
 		if err := f.fits(j, w, want); err != nil {
 			return err
 		}
@@ -132,6 +148,9 @@ func (f *Farm) claimNext(ctx context.Context, w Worker, want Want) (*Assignment,
 		return nil, err
 	}
 	lease.JobID = j.Job.ID
+	if taken != lease.JobID {
+		return f.Resume(ctx, w, lease.Ref())
+	}
 	rec, err := f.Store.Record(ctx, j.Job.BuildID)
 	if err != nil {
 		return nil, err

@@ -37,7 +37,8 @@ type Queue interface {
 	// The organization with the fewest running jobs among the offered platforms comes first, of equals the one whose
 	// last job started longest ago; of its jobs the lowest rank, then the oldest build, then the platform. Strategies
 	// that failed before for a module are left out. No two calls get the same job, and claims follow each other.
-	// Nothing to hand out is module.ErrNotFound.
+	// Nothing to hand out is module.ErrNotFound. A job that was handed out under the wanted lease before is returned as it
+	// is, without take.
 	ClaimJob(ctx context.Context, want Want, take func(*JobRecord) error) (*JobRecord, error)
 	// Line says for each organization that has jobs queued for a platform how many, and what its share is.
 	Line(ctx context.Context, p module.Platform) ([]Share, error)
@@ -92,6 +93,8 @@ type Want struct {
 	// Overdue is the moment before which jobs were queued whose rank does not count any more: a better strategy for
 	// others is no reason to let them wait on.
 	Overdue time.Time
+	// LeaseHashes are of the lease that the job is to have, as JobRecord.LeaseHash may keep it; empty for a new one.
+	LeaseHashes []string
 }
 
 // Share is what an organization has of a platform's workers, and wants of them.

@@ -78,6 +78,7 @@ type Pool struct {
 	Log *slog.Logger
 
 	rest    rest
+	next    string // the token for the lease of the next job; of the claim loop
 	wake    chan struct{}
 	mu      sync.Mutex
 	running map[string]*heartbeat // by job id
@@ -142,7 +143,7 @@ func (p *Pool) await(over <-chan struct{}, stop func()) {
 // finds out by itself.
 func (p *Pool) sayDraining(ctx context.Context) {
 	self := p.self(0)
-	self.Draining = true
+	self.Draining, self.NextLease = true, p.next
 	ctx, cancel := context.WithTimeout(ctx, drainingPatience)
 	defer cancel()
 	if _, err := p.Farm.Claim(ctx, self); err != nil {
@@ -152,7 +153,7 @@ func (p *Pool) sayDraining(ctx context.Context) {
 
 // prepare cleans up after earlier processes of this worker, and returns the jobs that may go on.
 func (p *Pool) prepare(ctx context.Context) ([]*saved, error) {
-	p.wake = make(chan struct{})
+	p.wake, p.next = make(chan struct{}), newLease()
 	p.rest.first = cmp.Or(p.Rest, DefaultRest)
 	p.running = map[string]*heartbeat{}
 	if len(p.Native)+len(p.Cross)+len(p.QEMU) == 0 {
@@ -318,16 +319,6 @@ func names(platforms []module.Platform) string {
 		all[i] = platform.String()
 	}
 	return strings.Join(all, ",")
-}
-
-// claim asks for a job, unless this machine could not build it. A farm that has nothing answers at once.
-func (p *Pool) claim(ctx context.Context, self client.Worker) (*client.Assignment, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	if err := p.Runner.Ready(ctx); err != nil {
-		return nil, err
-	}
-	return p.Farm.Claim(ctx, self)
 }
 
 func (p *Pool) complain(ctx context.Context, err error, failures int) {

@@ -22,6 +22,7 @@ func (s workerService) Claim(ctx context.Context, req *modfarmv1.ClaimRequest) (
 	if err != nil {
 		return nil, err
 	}
+	w.NextLease = req.GetLeaseToken()
 	a, err := s.farm.Claim(ctx, w)
 	if err != nil || a == nil {
 		return &modfarmv1.ClaimResponse{}, err

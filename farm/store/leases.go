@@ -21,8 +21,12 @@ func (s *Store) ClaimJob(ctx context.Context, want farm.Want, take func(*farm.Jo
 				return err
 			}
 		}
-		j, err := t.bestJob(ctx, want)
-		if err != nil {
+		j, err := t.jobOfLease(ctx, want)
+		if j != nil || err != nil {
+			claimed = j
+			return err
+		}
+		if j, err = t.bestJob(ctx, want); err != nil {
 			return err
 		}
 		before, err := jobValues(j)
@@ -39,6 +43,22 @@ func (s *Store) ClaimJob(ctx context.Context, want farm.Want, take func(*farm.Jo
 		return t.appendLog(ctx, j)
 	})
 	return claimed, err
+}
+
+// jobOfLease finds the job that was claimed with the wanted lease before; nil when there is none.
+func (t *tx) jobOfLease(ctx context.Context, want farm.Want) (j *farm.JobRecord, err error) {
+	if len(want.LeaseHashes) == 0 {
+		return nil, nil //nolint:nilnil // documented
+	}
+	args := make([]any, len(want.LeaseHashes))
+	for i, hash := range want.LeaseHashes {
+		args[i] = hash
+	}
+	err = t.all(ctx, `SELECT `+jobColumns+` FROM jobs WHERE lease_hash IN (`+marks(len(args))+`)`, args, func(row scanner) error {
+		j, err = scanJob(row)
+		return err
+	})
+	return j, err
 }
 
 // bestJob takes the head of each line (an organization's jobs for one offer, read off an index in the order of age)

@@ -213,8 +213,12 @@ func (x *Worker) GetDraining() bool {
 }
 
 type ClaimRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Worker        *Worker                `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Worker *Worker                `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	// The token that the lease of the job is to have; secret, of at least 32 random characters. A worker sends the same one
+	// until it was given a job, and never again: a claim whose answer was lost is answered again, and with draining the job
+	// of it is given back. Empty leaves the token to the farm.
+	LeaseToken    string `protobuf:"bytes,2,opt,name=lease_token,json=leaseToken,proto3" json:"lease_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -254,6 +258,13 @@ func (x *ClaimRequest) GetWorker() *Worker {
 		return x.Worker
 	}
 	return nil
+}
+
+func (x *ClaimRequest) GetLeaseToken() string {
+	if x != nil {
+		return x.LeaseToken
+	}
+	return ""
 }
 
 type ClaimResponse struct {
@@ -1209,9 +1220,11 @@ const file_modfarm_v1_worker_proto_rawDesc = "" +
 	"slots_free\x18\b \x01(\x05R\tslotsFree\x12\x16\n" +
 	"\x06labels\x18\t \x03(\tR\x06labels\x12\x1a\n" +
 	"\bdraining\x18\n" +
-	" \x01(\bR\bdraining\":\n" +
+	" \x01(\bR\bdraining\"[\n" +
 	"\fClaimRequest\x12*\n" +
-	"\x06worker\x18\x01 \x01(\v2\x12.modfarm.v1.WorkerR\x06worker\"G\n" +
+	"\x06worker\x18\x01 \x01(\v2\x12.modfarm.v1.WorkerR\x06worker\x12\x1f\n" +
+	"\vlease_token\x18\x02 \x01(\tR\n" +
+	"leaseToken\"G\n" +
 	"\rClaimResponse\x126\n" +
 	"\n" +
 	"assignment\x18\x01 \x01(\v2\x16.modfarm.v1.AssignmentR\n" +
