@@ -26,6 +26,7 @@ func TestFaults(t *testing.T) {
 			continue
 		}
 		t.Run(f.name, func(t *testing.T) {
+			t.Parallel() // each has a farm of its own, and most of it is waiting
 			noticed, err := l.try(t.Context(), f)
 			if err != nil {
 				t.Fatal(err)
