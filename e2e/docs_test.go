@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,7 +19,7 @@ import (
 )
 
 // TestDocumentedFarmsStart starts every farm that a document starts with "modfarm
-// up", with all the flags shown there; only its folder and its port are others.
+// up", with all the flags shown there; only its folder, its port and its worker's name are others.
 // That the remaining commands exist, with their flags, is held by package house.
 func TestDocumentedFarmsStart(t *testing.T) {
 	root := checkout(t)
@@ -31,7 +32,10 @@ func TestDocumentedFarmsStart(t *testing.T) {
 		t.Fatalf("only %d commands found: %q", len(commands), commands)
 	}
 	for _, command := range commands {
-		t.Run(command, func(t *testing.T) { startAndStop(t, program, command) })
+		t.Run(command, func(t *testing.T) {
+			t.Parallel() // they mostly wait
+			startAndStop(t, program, command)
+		})
 	}
 }
 
@@ -54,7 +58,8 @@ func documentedFarms(t *testing.T, root string) []string {
 			}
 		}
 	}
-	return commands
+	slices.Sort(commands)
+	return slices.Compact(commands) // several documents start the plain one
 }
 
 // startAndStop runs one command in a folder that has the files it names, waits
@@ -70,7 +75,7 @@ func startAndStop(t *testing.T, program, command string) {
 		t.Fatal(err)
 	}
 	address := freePort(t)
-	args := append(strings.Fields(command)[1:], "--data", filepath.Join(dir, "farm"), "--listen", address)
+	args := append(strings.Fields(command)[1:], "--data", filepath.Join(dir, "farm"), "--listen", address, "--name", workerName())
 	cmd := exec.CommandContext(t.Context(), program, args...)
 	var out bytes.Buffer
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &out
