@@ -191,6 +191,7 @@ const hello = "mkdir -p dist && printf '#!/bin/sh\\necho hello\\n' > dist/main &
 
 // TestGitHub takes tags from git to published releases and checks, and everything that goes wrong on the way.
 func TestGitHub(t *testing.T) {
+	t.Parallel()
 	h := openHub(t)
 	h.repo(t, "tagged", true, map[string]string{"build.sh": "sleep 7\n" + hello})
 	h.repo(t, "broken", false, map[string]string{
