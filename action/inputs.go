@@ -61,7 +61,6 @@ func (s *step) readInputs() (inputs, error) {
 	r := inputReader{get: s.gh.GetInput}
 	in := inputs{
 		access:   s.readAccess(&r),
-		version:  r.version(),
 		token:    r.get("token"),
 		publish:  r.publish(),
 		failFast: r.flag("fail-fast", false),
@@ -77,6 +76,7 @@ func (s *step) readInputs() (inputs, error) {
 		}
 	}
 	in.workdir = r.withDefault("workdir", s.folderOf(in.metaPath))
+	in.version = r.version(in.manifest, in.workdir)
 	in.ref = r.withDefault("ref", s.defaultRef(in))
 	return in, r.err(in.metaPath)
 }
@@ -148,15 +148,21 @@ func (r *inputReader) withDefault(name, value string) string {
 	return value
 }
 
-func (r *inputReader) version() module.Version {
+// version reads a version, or a tag that names one. A tag of another module than meta.json's is a fault: it may be named
+// in the tag, or its folder.
+func (r *inputReader) version(m *module.Manifest, folder string) module.Version {
 	text := r.get("version")
 	if text == "" {
 		return module.Version{}
 	}
-	version, err := module.ParseTag(text)
-	if err != nil {
-		r.fault("version", text, "is no version such as 1.2.3 or v1.2.3-rc1",
+	what, version, err := module.SplitTag(text)
+	switch {
+	case err != nil:
+		r.fault("version", text, "is no version such as 1.2.3 or v1.2.3-rc1, and no tag such as widget/v1.2.3",
 			"run the workflow for version tags only, or leave the input empty to build without publishing")
+	case what != "" && m != nil && !strings.EqualFold(what, m.ID.Name) && what != folder:
+		r.fault("version", text, "is a tag of "+what+", and meta.json is of "+m.ID.String(),
+			"run this step for tags of its module only, as "+m.ID.Name+"/v1.2.3, or name the meta.json of "+what+" as meta-path")
 	}
 	return version
 }

@@ -133,3 +133,26 @@ func TestProblems(t *testing.T) {
 		t.Error("a platform that was built has an error")
 	}
 }
+
+// TestVersionFromATag: a tag of the module, by its name or its folder, is a version; one of another module is a mistake.
+func TestVersionFromATag(t *testing.T) {
+	t.Parallel()
+	for tag, wrong := range map[string]string{
+		"widget/v1.2.3": "", "Widget/1.2.3": "", "sensors/v1.2.3": "", "v1.2.3": "",
+		"gadget/v1.2.3": `input version: "gadget/v1.2.3": is a tag of gadget, and meta.json is of acme:widget; run this step for tags of its module only, as widget/v1.2.3`,
+		"widget/newest": `input version: "widget/newest": is no version such as 1.2.3 or v1.2.3-rc1, and no tag such as widget/v1.2.3`,
+	} {
+		s := newStage(t, succeeds("linux/amd64", "native", 'a'))
+		s.vars["INPUT_VERSION"], s.vars["INPUT_WORKDIR"] = tag, "sensors"
+		err := s.run(t.Context())
+		if wrong != "" {
+			if err == nil || !strings.Contains(err.Error(), wrong) {
+				t.Errorf("%s: %v, want %s", tag, err, wrong)
+			}
+			continue
+		}
+		if got := s.farm.request.Version.String(); err != nil || got != "1.2.3" {
+			t.Errorf("%s: built the version %q, %v", tag, got, err)
+		}
+	}
+}

@@ -48,7 +48,7 @@ func (s *step) readUpload() (uploadInputs, error) {
 	}
 	in.what.Module = r.module(in.manifest, in.metaPath)
 	if in.upload {
-		in.what.Version, in.what.Platform = r.uploadVersion(), r.platform()
+		in.what.Version, in.what.Platform = r.uploadVersion(in.manifest, s.folderOf(in.metaPath)), r.platform()
 		in.what.Tags, in.what.Force = r.list("tags"), r.flag("force", false)
 		if _, err := os.Stat(s.inWorkspace(in.path)); err != nil {
 			r.fault("module-path", in.path, "this archive is not in the workspace", "build it in an earlier step, or name it where it is")
@@ -83,12 +83,12 @@ func (r *inputReader) module(m *module.Manifest, metaPath string) module.ID {
 	return id
 }
 
-func (r *inputReader) uploadVersion() module.Version {
+func (r *inputReader) uploadVersion(m *module.Manifest, folder string) module.Version {
 	if r.get("version") == "" {
 		r.fault("version", "", "is missing", "say which version this is, as ${{ github.ref_name }} of a version tag, or set do-upload to false")
 		return module.Version{}
 	}
-	return r.version()
+	return r.version(m, folder)
 }
 
 func (r *inputReader) platform() module.Platform {

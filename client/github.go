@@ -5,6 +5,7 @@ import (
 	"time"
 
 	modfarmv1 "github.com/modfarm/modfarm/proto/gen/modfarm/v1"
+	buildv1 "github.com/modfarm/modfarm/proto/gen/viam/app/build/v1"
 )
 
 // GitHubApp is the farm's GitHub App.
@@ -113,6 +114,40 @@ func (c *Client) ConnectGitHubAccount(ctx context.Context, account, organization
 		return GitHubInstallation{}, c.fromRPC(ctx, err)
 	}
 	return installation(res.GetInstallation()), nil
+}
+
+// GitHubShare is an account that the App is on, and who may have private repositories of it built.
+type GitHubShare struct {
+	Account string
+	// AppLinkID is what the wire protocol knows it by.
+	AppLinkID string
+	// OrganizationIDs may use it; the owner is one of them.
+	OrganizationIDs []string
+}
+
+// GitHubShares lists the accounts that the caller's organization owns, or that others share with it.
+func (c *Client) GitHubShares(ctx context.Context) ([]GitHubShare, error) {
+	res, err := c.builds.ListAppLinks(ctx, &buildv1.ListAppLinksRequest{})
+	if err != nil {
+		return nil, c.fromRPC(ctx, err)
+	}
+	var list []GitHubShare
+	for _, l := range res.GetLinks() {
+		list = append(list, GitHubShare{Account: l.GetExternalUser(), AppLinkID: l.GetOauthAppLinkId(), OrganizationIDs: l.GetOrgIdOrNs()})
+	}
+	return list, nil
+}
+
+// ShareGitHubAccount lets another organization (namespace or id) have repositories of an account built; with undo that
+// ends, which that organization may say, too. It needs an owner's key.
+func (c *Client) ShareGitHubAccount(ctx context.Context, appLinkID, organization string, undo bool) error {
+	var err error
+	if undo {
+		_, err = c.builds.UnlinkOrg(ctx, &buildv1.UnlinkOrgRequest{OauthAppLinkId: appLinkID, OrgId: organization})
+	} else {
+		_, err = c.builds.LinkOrg(ctx, &buildv1.LinkOrgRequest{OauthAppLinkId: appLinkID, OrgId: organization})
+	}
+	return c.fromRPC(ctx, err)
 }
 
 // GitHubSwept is what a comparison of tags with the ledger found.

@@ -116,9 +116,22 @@ func (l *Links) linked(ctx context.Context, orgID string, id module.ID, repo str
 	return RepoLink{}, fmt.Errorf("%w: %s is not linked with %s; 'modfarm module links' lists what is", module.ErrNotFound, id, repo)
 }
 
-// Renew forgets the numbers of a link of an organization, so that the next workflow run sets them.
-func (l *Links) Renew(ctx context.Context, orgID, id string) error {
-	return l.Store.UnpinRepoLink(ctx, orgID, id)
+// Renew forgets the numbers of the link of a module of an organization with a repository, so that the next workflow run
+// sets them. What is not linked is module.ErrNotFound.
+func (l *Links) Renew(ctx context.Context, orgID string, id module.ID, repo string) (RepoLink, error) {
+	repo, err := NormalRepo(repo)
+	if err != nil {
+		return RepoLink{}, err
+	}
+	link, err := l.linked(ctx, orgID, id, repo)
+	if errors.Is(err, module.ErrNotFound) {
+		return link, fmt.Errorf("%w; leave out --renew to link them", err)
+	}
+	if err == nil && link.Number != "" {
+		err = l.Store.UnpinRepoLink(ctx, orgID, link.ID)
+		link.Number, link.OwnerNumber = "", ""
+	}
+	return link, err
 }
 
 // Unlink removes the link of a module of an organization with a repository.

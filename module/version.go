@@ -1,6 +1,7 @@
 package module
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/Masterminds/semver/v3"
@@ -29,6 +30,20 @@ func ParseVersion(s string) (Version, error) {
 // The error is a Fault without a Path.
 func ParseTag(tag string) (Version, error) {
 	return ParseVersion(strings.TrimPrefix(tag, "v"))
+}
+
+// SplitTag reads the tags that name a version: "v1.2.3", and "widget/v1.2.3" of one module in a repository of several, by
+// its name or its folder. The error is of no kind: what a tag that names none means is the caller's to say.
+func SplitTag(name string) (what string, v Version, err error) {
+	text := name
+	if i := strings.LastIndexByte(name, '/'); i >= 0 {
+		what, text = name[:i], name[i+1:]
+	}
+	v, err = ParseTag(text)
+	if err != nil || strings.ContainsAny(what, "/\\ $`\"'") {
+		return "", Version{}, fmt.Errorf("%.60q is no version: tags such as v1.2.3, or widget/v1.2.3 in a repository of several modules, are built", name)
+	}
+	return what, v, nil
 }
 
 // versionAdvice offers the nearest strict spelling, when there is one.

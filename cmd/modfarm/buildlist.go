@@ -38,8 +38,8 @@ func newBuildList(lookup lookupFunc) *cobra.Command {
 				}
 				id = m.ID
 			}
-			if count < 1 {
-				return usageError{fmt.Errorf("%s %d: a number from 1 on is wanted", sourceOf(cmd.Flags(), "count"), count)}
+			if err := checkCount(cmd, count); err != nil {
+				return err
 			}
 			c, err := f.client(lookup)
 			if err != nil {
@@ -65,6 +65,14 @@ func newBuildList(lookup lookupFunc) *cobra.Command {
 }
 
 // listed are the builds that were asked for: one by its id, or the newest.
+// checkCount holds that --count asks for something.
+func checkCount(cmd *cobra.Command, count int) error {
+	if count > 0 {
+		return nil
+	}
+	return usageError{fmt.Errorf("%s %d: a number from 1 on is wanted", sourceOf(cmd.Flags(), "count"), count)}
+}
+
 func listed(cmd *cobra.Command, c *client.Client, one string, id module.ID, count int) ([]client.Build, error) {
 	if one == "" {
 		return c.Builds(cmd.Context(), id, count)

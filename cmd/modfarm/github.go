@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -25,7 +26,7 @@ func newGitHub(lookup lookupFunc) *cobra.Command {
 installed on, shows on the commit how each platform goes, and keeps a ledger that
 says what became of each tag.`,
 	}
-	cmd.AddCommand(newGitHubSetup(lookup), newGitHubStatus(lookup), newGitHubConnect(lookup), newGitHubTags(lookup), newGitHubSync(lookup),
+	cmd.AddCommand(newGitHubSetup(lookup), newGitHubStatus(lookup), newGitHubConnect(lookup), newGitHubShare(lookup), newGitHubTags(lookup), newGitHubSync(lookup),
 		newGitHubDeliveries(lookup), newGitHubSecret(lookup))
 	return cmd
 }
@@ -36,13 +37,15 @@ const setupPolls = time.Hour
 func newGitHubSetup(lookup lookupFunc) *cobra.Command {
 	var f farmFlags
 	var name, account, github string
-	var detach bool
+	var detach, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "setup",
 		Short: "Make the farm's GitHub App, in a browser",
 		Long: `Print the address of a page of the farm; there a button leads to GitHub, which
-makes the App and gives the farm its secrets. They are never shown. GitHub and the
-browser must reach the farm at its --public-url.
+makes the App and gives the farm its secrets. They are never shown. The browser must
+reach the farm at its --public-url, and so must GitHub, to tell it of tags. A farm at
+a loopback address gets an App that is told nothing: it compares the tags every ten
+minutes, or at 'modfarm github sync'.
 
 The page is good for an hour and for one App: give its address to nobody.`,
 		Example: "  modfarm github setup --name 'Acme builds' --account acme",
@@ -60,9 +63,13 @@ The page is good for an hour and for one App: give its address to nobody.`,
 			if err != nil {
 				return err
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), page)
-			if detach {
-				return nil
+			if asJSON {
+				err = json.NewEncoder(cmd.OutOrStdout()).Encode(setupPage{Page: page})
+			} else {
+				_, err = fmt.Fprintln(cmd.OutOrStdout(), page)
+			}
+			if detach || err != nil {
+				return err
 			}
 			fmt.Fprintln(cmd.ErrOrStderr(), "Open this page in a browser; waiting for GitHub (Ctrl-C leaves, the page stays good)")
 			return waitForApp(cmd.Context(), cmd.ErrOrStderr(), c, before)
@@ -73,7 +80,14 @@ The page is good for an hour and for one App: give its address to nobody.`,
 	cmd.Flags().StringVar(&account, "account", "", "the GitHub organization that will own the App (default the user who presses the button)")
 	cmd.Flags().StringVar(&github, "github-url", "https://github.com", "GitHub, or the address of a GitHub Enterprise Server")
 	cmd.Flags().BoolVar(&detach, "detach", false, "print the page and end")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// setupPage is where the setup goes on, as --json prints it.
+type setupPage struct {
+	// Page is secret for an hour.
+	Page string `json:"page"`
 }
 
 func waitForApp(ctx context.Context, out io.Writer, c *client.Client, before client.GitHubStatus) error {
@@ -199,6 +213,13 @@ func newGitHubTags(lookup lookupFunc) *cobra.Command {
 		Example: "  modfarm github tags\n  modfarm github tags --repository acme/widget --state refused",
 		Args:    exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkCount(cmd, limit); err != nil {
+				return err
+			}
+			if state != "" && !slices.Contains(tagStates(), state) {
+				return hinted(usageError{fmt.Errorf("%s %q: no tag is ever that", sourceOf(cmd.Flags(), "state"), state)},
+					"use one of %s", strings.Join(tagStates(), ", "))
+			}
 			c, err := f.client(lookup)
 			if err != nil {
 				return err
@@ -218,9 +239,13 @@ func newGitHubTags(lookup lookupFunc) *cobra.Command {
 	cmd.Flags().StringVar(&repository, "repository", "", "only those of a repository, as acme/widget")
 	cmd.Flags().IntVar(&limit, "count", 100, "at most so many, the last changed first")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions( // it exists
-		[]string{"waiting", "built", "failed", "refused", "missing", "deleted"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(tagStates(), cobra.ShellCompDirectiveNoFileComp)) // it exists
 	return cmd
+}
+
+// tagStates are what may become of a tag.
+func tagStates() []string {
+	return []string{"waiting", "built", "failed", "refused", "missing", "deleted"}
 }
 
 func printTags(w io.Writer, tags []client.GitHubTag) error {
@@ -285,6 +310,9 @@ func newGitHubDeliveries(lookup lookupFunc) *cobra.Command {
 		Short: "Show the webhook's newest messages, and what came of them",
 		Args:  exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkCount(cmd, limit); err != nil {
+				return err
+			}
 			c, err := f.client(lookup)
 			if err != nil {
 				return err

@@ -25,7 +25,10 @@ their identity. It takes the key of an owner.
 
 The first run pins the numbers that the code host has for the repository and its
 owner. A repository of that name with other numbers, because it was made anew or
-given away, is refused until --renew forgets them.`,
+given away, is refused until --renew forgets them.
+
+A repository must be on a GitHub that the farm works with: the one of its App, or one
+whose workflow runs it trusts (--oidc-issuer). Of others nothing would come.`,
 		Example: `  modfarm module link acme:widget https://github.com/acme/widget
   modfarm module link --renew acme:widget acme/widget`,
 		Args: exactArgs(2),
@@ -51,13 +54,21 @@ given away, is refused until --renew forgets them.`,
 		ValidArgsFunction: completeModules(&f, lookup),
 	}
 	f.add(cmd.Flags())
-	cmd.Flags().BoolVar(&renew, "renew", false, "forget the numbers that the repository was known by")
+	cmd.Flags().BoolVar(&renew, "renew", false, "forget the numbers that the repository of a link was known by; nothing new is linked")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
+// unlinked is what is linked no more, as --json prints it.
+type unlinked struct {
+	Module module.ID `json:"module"`
+	// Repository is as it was given.
+	Repository string `json:"repository"`
+}
+
 func newModuleUnlink(lookup lookupFunc) *cobra.Command {
 	var f farmFlags
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "unlink MODULE REPOSITORY",
 		Short: "End the link of a module with a repository",
@@ -78,12 +89,16 @@ once.`,
 			if err := c.UnlinkRepository(cmd.Context(), id, args[1]); err != nil {
 				return err
 			}
+			if asJSON {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(unlinked{Module: id, Repository: args[1]})
+			}
 			_, err = fmt.Fprintf(cmd.ErrOrStderr(), "unlinked %s from %s\n", id, args[1])
 			return err
 		},
 		ValidArgsFunction: completeLinks(&f, lookup),
 	}
 	f.add(cmd.Flags())
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 

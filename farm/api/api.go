@@ -55,6 +55,7 @@ type server struct {
 	accounts   *account.Accounts
 	links      *farm.Links
 	workflows  *oidc.Verifier
+	unproved   scarce
 	github     *github.GitHub
 	workerHash [sha256.Size]byte
 	noWorkers  bool

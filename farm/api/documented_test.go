@@ -41,7 +41,7 @@ func documentedAnswers() map[string]documented {
 		"ListRepositoryLinks": {"200", `"ownerNumber":`}, "UnlinkRepository": {"200", "{}"},
 		"LinkOrg": {"404", unknownLink}, "UnlinkOrg": {"404", unknownLink}, "RemoveAppLink": {"404", unknownLink},
 
-		"BeginGitHubSetup": {"200", `/github/setup?state=`}, "GetGitHubStatus": {"200", "{}"}, "ConnectGitHubAccount": {"404", `the App is not installed on \"acme\"`},
+		"BeginGitHubSetup": {"200", `/github/setup?state=`}, "GetGitHubStatus": {"200", "{}"}, "ConnectGitHubAccount": {"404", noApp},
 		"SyncGitHub": {"404", noApp}, "ListGitHubTags": {"200", "{}"}, "ListGitHubDeliveries": {"200", "{}"}, "AddGitHubWebhookSecret": {"404", noApp},
 
 		"Claim": {"200", `"lease":`}, "Resume": {"200", `"token":`}, "Extend": {"200", `"ttl":`}, "AppendLog": {"200", `"next":`},

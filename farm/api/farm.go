@@ -44,8 +44,8 @@ func (s farmService) ListBuilds(ctx context.Context, req *modfarmv1.ListBuildsRe
 	if err != nil {
 		return nil, err
 	}
-	if req.GetLimit() < 0 {
-		return nil, module.Fault{Path: "limit", Value: fmt.Sprint(req.GetLimit()), Problem: "negative", Advice: "leave it out for the default"}
+	if err := notNegative(req.GetLimit()); err != nil {
+		return nil, err
 	}
 	filter := farm.BuildFilter{OrgID: p.Org.ID, Limit: int(req.GetLimit())}
 	if filter.Module, err = s.ownModuleID(ctx, p, req.GetModuleId()); err != nil {
@@ -60,6 +60,14 @@ func (s farmService) ListBuilds(ctx context.Context, req *modfarmv1.ListBuildsRe
 		res.Builds = append(res.Builds, buildTo(b))
 	}
 	return res, nil
+}
+
+// notNegative checks how much of a list is asked for.
+func notNegative(limit int32) error {
+	if limit >= 0 {
+		return nil
+	}
+	return module.Fault{Path: "limit", Value: fmt.Sprint(limit), Problem: "negative", Advice: "leave it out for the default"}
 }
 
 // CancelBuild ends what has not ended of a build.

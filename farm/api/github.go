@@ -1,10 +1,12 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/modfarm/modfarm/farm/account"
 	"github.com/modfarm/modfarm/farm/github"
@@ -172,7 +174,13 @@ func (s githubService) ListGitHubTags(ctx context.Context, req *modfarmv1.ListGi
 	if err != nil {
 		return nil, err
 	}
-	filter := github.TagFilter{OrgID: p.Org.ID, State: github.TagState(req.GetState()), Repository: req.GetRepository(), Limit: int(max(0, req.GetLimit()))}
+	filter := github.TagFilter{OrgID: p.Org.ID, State: github.TagState(req.GetState()), Repository: req.GetRepository(), Limit: int(req.GetLimit())}
+	if states := github.TagStates(); filter.State != "" && !slices.Contains(states, filter.State) {
+		return nil, module.Fault{Path: "state", Value: req.GetState(), Problem: "no tag is ever that", Advice: fmt.Sprintf("use one of %q", states)}
+	}
+	if err := notNegative(req.GetLimit()); err != nil {
+		return nil, err
+	}
 	tags, err := s.github.Tags(ctx, filter)
 	if err != nil {
 		return nil, err
@@ -199,11 +207,10 @@ func (s githubService) ListGitHubDeliveries(ctx context.Context, req *modfarmv1.
 		return nil, err
 	}
 	const usual, most = 50, 1000
-	limit := int(req.GetLimit())
-	if limit <= 0 {
-		limit = usual
+	if err := notNegative(req.GetLimit()); err != nil {
+		return nil, err
 	}
-	list, err := s.github.Deliveries(ctx, min(limit, most))
+	list, err := s.github.Deliveries(ctx, min(cmp.Or(int(req.GetLimit()), usual), most))
 	if err != nil {
 		return nil, err
 	}

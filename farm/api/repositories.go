@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -36,17 +38,49 @@ func (s linkService) LinkRepository(ctx context.Context, req *modfarmv1.LinkRepo
 	if err != nil {
 		return nil, err
 	}
-	link, err := s.links.Link(ctx, farm.RepoLink{OrgID: p.Org.ID, Module: id, Repo: req.GetRepository(), CreatedBy: "key-" + p.KeyID})
+	var link farm.RepoLink
+	if req.GetRenew() {
+		link, err = s.links.Renew(ctx, p.Org.ID, id, req.GetRepository())
+	} else if err = s.serves(ctx, req.GetRepository()); err == nil {
+		link, err = s.links.Link(ctx, farm.RepoLink{OrgID: p.Org.ID, Module: id, Repo: req.GetRepository(), CreatedBy: "key-" + p.KeyID})
+	}
 	if err != nil {
 		return nil, err
 	}
-	if req.GetRenew() && link.Number != "" {
-		if err := s.links.Renew(ctx, p.Org.ID, link.ID); err != nil {
-			return nil, err
-		}
-		link.Number, link.OwnerNumber = "", ""
-	}
 	return &modfarmv1.LinkRepositoryResponse{Link: linkTo(link)}, nil
+}
+
+// serves says whether something can come of a link: workflow runs prove themselves by an issuer, and tags are heard of
+// by the App, both of certain hosts. A farm with neither may yet be given the usual App.
+func (s linkService) serves(ctx context.Context, repository string) error {
+	repo, err := farm.NormalRepo(repository)
+	if err != nil {
+		return err
+	}
+	var hosts []string
+	if s.workflows != nil {
+		hosts = s.workflows.Hosts()
+	}
+	if s.github != nil {
+		app, err := s.github.App(ctx)
+		if err != nil && !errors.Is(err, module.ErrNotFound) {
+			return err
+		}
+		if err == nil && !slices.Contains(hosts, app.WebURL) {
+			hosts = append(hosts, app.WebURL)
+		}
+	}
+	if len(hosts) == 0 {
+		hosts = []string{"https://github.com"}
+	}
+	if slices.ContainsFunc(hosts, func(host string) bool { return strings.HasPrefix(repo, strings.ToLower(host)+"/") }) {
+		return nil
+	}
+	return module.Fault{
+		Path: "repository", Value: repository, Problem: "it is not on a GitHub that this farm works with, so that nothing would come of the link",
+		Advice: "give the address of one on " + strings.Join(hosts, " or ") +
+			"; another GitHub is made known by 'modfarm github setup --github-url', or by --oidc-issuer of the farm",
+	}
 }
 
 // UnlinkRepository ends that.

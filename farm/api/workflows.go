@@ -7,13 +7,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/modfarm/modfarm/farm"
 	"github.com/modfarm/modfarm/farm/account"
-	"github.com/modfarm/modfarm/farm/github"
 	"github.com/modfarm/modfarm/farm/oidc"
 	"github.com/modfarm/modfarm/module"
 	modfarmv1 "github.com/modfarm/modfarm/proto/gen/modfarm/v1"
@@ -26,6 +27,9 @@ func (s accountService) ExchangeIDToken(ctx context.Context, req *modfarmv1.Exch
 	}
 	run, err := s.workflows.Verify(ctx, req.GetIdToken())
 	if err != nil {
+		if left, say := s.unproved.next(time.Now()); say {
+			s.log.InfoContext(ctx, "workflow identity refused", "from", peerOf(ctx), "why", err.Error(), "not_logged", left)
+		}
 		return nil, s.accounts.Slow(ctx, peerOf(ctx), err)
 	}
 	res, err := s.admitRun(ctx, run, req.GetOrganization())
@@ -36,6 +40,33 @@ func (s accountService) ExchangeIDToken(ctx context.Context, req *modfarmv1.Exch
 	s.log.InfoContext(ctx, "workflow run given a key", append(auditOf(run), "key", res.GetKeyId(),
 		"organization", res.GetOrganization().GetId(), "modules", res.GetModules(), "version", res.GetVersion())...)
 	return res, nil
+}
+
+// unprovedLines bounds how many lines about identities that were not proved the log gets in a minute: anybody may send
+// one.
+const unprovedLines = 30
+
+// scarce counts lines that strangers cause.
+type scarce struct {
+	mu          sync.Mutex
+	since       time.Time
+	lines, left int
+}
+
+// next says whether a line may be written now, and how many were not since the last one.
+func (s *scarce) next(now time.Time) (left int, say bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Sub(s.since) >= time.Minute {
+		s.since, s.lines = now, 0
+	}
+	if s.lines >= unprovedLines {
+		s.left++
+		return 0, false
+	}
+	s.lines++
+	left, s.left = s.left, 0
+	return left, true
 }
 
 // auditOf is who a run is, for the log.
@@ -94,7 +125,7 @@ func versionOf(run oidc.Run) (what string, v module.Version, err error) {
 			module.ErrForbidden, run.Event)
 	}
 	if tag, ok := strings.CutPrefix(run.Ref, "refs/tags/"); ok {
-		what, v, err = github.SplitTag(tag)
+		what, v, err = module.SplitTag(tag)
 		if err != nil {
 			return "", v, fmt.Errorf("%w: the claim ref of the id token is %q: %w", module.ErrForbidden, run.Ref, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/modfarm/modfarm/client"
@@ -157,6 +158,21 @@ func TestWorkflowKey(t *testing.T) {
 	})
 }
 
+// TestWrongIdentitiesAreNotedRarely: strangers do not fill the log, and what was left out is counted.
+func TestWrongIdentitiesAreNotedRarely(t *testing.T) {
+	t.Parallel()
+	w := startWorkflows(t, "")
+	const many = 50
+	var all sync.WaitGroup
+	for range many { // side by side, as the answers to wrong tokens are slow
+		all.Go(func() { _, _ = w.exchange(t.Context(), t, "mfk_secret") })
+	}
+	all.Wait()
+	if n := strings.Count(w.Log.String(), "workflow identity refused"); n < 1 || n >= many {
+		t.Errorf("%d wrong tokens made %d lines", many, n)
+	}
+}
+
 // TestWorkflowIsWhoItSays tries identities that are not what they have to be.
 func TestWorkflowIsWhoItSays(t *testing.T) {
 	t.Parallel()
@@ -182,6 +198,16 @@ func TestWorkflowIsWhoItSays(t *testing.T) {
 		if !errors.Is(err, tt.kind) || !strings.Contains(fmt.Sprint(err), tt.says) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	for _, line := range []string{
+		`"msg":"workflow identity refused","from":"127.0.0.1:`, `the id token cannot be read, it has not the three parts`, `aud of the id token is \"https://other.example.com\"`,
+	} {
+		if !strings.Contains(w.Log.String(), line) {
+			t.Errorf("the log does not say %s", line)
+		}
+	}
+	if strings.Contains(w.Log.String(), "mfk_secret") {
+		t.Error("what was sent for a token is in the log")
 	}
 	links, err := w.owner(t).RepositoryLinks(t.Context(), module.ID{})
 	if err != nil || len(links) != 1 || links[0].RepositoryNumber != "" {

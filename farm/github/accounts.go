@@ -215,7 +215,9 @@ func (g *GitHub) Repositories(ctx context.Context, orgID string) ([]Repository, 
 // and its builds may read them. The caller must be somebody who decides for the whole farm, because an installation
 // does not prove whose it is.
 func (g *GitHub) Connect(ctx context.Context, account, orgID string) (Installation, error) {
-	g.setup()
+	if _, err := g.current(ctx); err != nil {
+		return Installation{}, err
+	}
 	list, err := g.Store.Installations(ctx, 0)
 	if err != nil {
 		return Installation{}, err

@@ -115,7 +115,7 @@ func (g *GitHub) judge(ctx context.Context, t Tag) (Tag, error) {
 	if in.OrgID == "" && len(links) == 0 {
 		return t.end(TagWaiting, fmt.Sprintf("nobody has said to which organization the account %s belongs; run 'modfarm github connect %s --org NAMESPACE'", in.Account, in.Account)), nil
 	}
-	what, version, err := SplitTag(t.Name)
+	what, version, err := module.SplitTag(t.Name)
 	if err != nil {
 		return t.end(TagRefused, err.Error()), nil
 	}
@@ -153,19 +153,6 @@ func (t Tag) end(state TagState, reason string) Tag {
 }
 
 func short(commit string) string { return commit[:min(12, len(commit))] }
-
-// SplitTag reads the tags that name a version: "v1.2.3", and "widget/v1.2.3" of one module in a repository of several.
-func SplitTag(name string) (what string, v module.Version, err error) {
-	text := name
-	if i := strings.LastIndexByte(name, '/'); i >= 0 {
-		what, text = name[:i], name[i+1:]
-	}
-	v, err = module.ParseTag(text)
-	if err != nil || strings.ContainsAny(what, "/\\ $`\"'") {
-		return "", v, fmt.Errorf("%.60q is no version: tags such as v1.2.3, or widget/v1.2.3 in a repository of several modules, are built", name)
-	}
-	return what, v, nil
-}
 
 // start submits the builds of a tag.
 func (g *GitHub) start(ctx context.Context, t Tag, repo Repository, in Installation, what string, v module.Version) (Tag, error) {

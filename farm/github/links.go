@@ -38,8 +38,8 @@ func (g *GitHub) permit(ctx context.Context, repo Repository, in Installation, m
 	}
 	mine, err := g.Store.Repositories(ctx, RepositoryFilter{ID: repo.ID, OrgID: owner})
 	if err == nil && len(mine) == 0 {
-		err = fmt.Errorf("%w: the module %s is linked with %s, which is private and of an account of another organization; let that one share the app link %d, "+again,
-			module.ErrForbidden, id, repo.FullName, in.ID, repo.FullName)
+		err = fmt.Errorf("%w: the module %s is linked with %s, which is private and of an account of another organization; let that one run 'modfarm github share %s --org NAMESPACE', "+again,
+			module.ErrForbidden, id, repo.FullName, in.Account, repo.FullName)
 	}
 	return err
 }

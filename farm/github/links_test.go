@@ -127,13 +127,17 @@ func TestALinkOfAnotherOrganization(t *testing.T) {
 			return err == nil && len(list) == 1 && list[0].Private
 		})
 		repo.Tag(false, "v1.0.1")
-		if row := w.tag(repo, "v1.0.1", github.TagRefused); !strings.Contains(row.Reason, "share the app link") {
+		if row := w.tag(repo, "v1.0.1", github.TagRefused); !strings.Contains(row.Reason, "modfarm github share acme --org") {
 			t.Errorf("private: %s", row.Reason)
 		}
 		if token, err := w.github.CheckoutToken(ctx, other.Org.ID, repo.CloneURL()); err == nil {
 			t.Errorf("a link alone gave the token %q", token)
 		}
-		w.must(w.links.LinkOrg(ctx, w.org.ID, itoa(installation), other.Org.ID))
+		shares, err := w.owner.GitHubShares(ctx)
+		if err != nil || len(shares) != 1 || shares[0].Account != "acme" || shares[0].AppLinkID != itoa(installation) {
+			t.Fatalf("what the owner may share: %+v, %v", shares, err)
+		}
+		w.must(w.owner.ShareGitHubAccount(ctx, shares[0].AppLinkID, "other", false))
 		w.build(repo, "v1.0.1")
 		shared := w.claim()
 		if shared.Token == "" {

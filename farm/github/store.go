@@ -157,6 +157,11 @@ const (
 	TagDeleted TagState = "deleted"
 )
 
+// TagStates lists them.
+func TagStates() []TagState {
+	return []TagState{TagWaiting, TagBuilt, TagFailed, TagRefused, TagMissing, TagDeleted}
+}
+
 // Tag is one row of the ledger.
 type Tag struct {
 	RepoID int64

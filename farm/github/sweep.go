@@ -197,7 +197,9 @@ func (g *GitHub) listTags(ctx context.Context, repo Repository) (map[string]stri
 // BuildTag has a tag looked at now, whatever its row says: one that is older than the App, or one that was refused or
 // failed. What was built before stays.
 func (g *GitHub) BuildTag(ctx context.Context, orgID, fullName, name string) error {
-	g.setup()
+	if _, err := g.current(ctx); err != nil {
+		return err
+	}
 	list, err := g.Store.Repositories(ctx, RepositoryFilter{FullName: fullName, OrgID: orgID})
 	if err != nil {
 		return err

@@ -132,6 +132,15 @@ func (v *Verifier) now() time.Time {
 // Issuers are those that are trusted.
 func (v *Verifier) Issuers() []string { return slices.Clone(v.issuers) }
 
+// Hosts are where the repositories are whose runs the issuers know, as https://github.com.
+func (v *Verifier) Hosts() []string {
+	hosts := make([]string, 0, len(v.issuers))
+	for _, name := range v.issuers {
+		hosts = append(hosts, hostOf(name))
+	}
+	return hosts
+}
+
 // Verify says whose a token is. One that is wrong wraps module.ErrUnauthorized and names the claim; an issuer that
 // does not answer wraps module.ErrUnavailable.
 func (v *Verifier) Verify(ctx context.Context, token string) (Run, error) {
