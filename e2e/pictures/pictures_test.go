@@ -28,7 +28,7 @@ func TestPicturesOfGitHub(t *testing.T) {
 
 	if *update { // each way back is good once, and the browser needs one of its own
 		shown := f.confirm(f.get(f.beginSetup(f.gh.URL)))
-		png := screenshot(t, shown, 490)
+		png := screenshot(t, shown, 560)
 		done := f.get(f.confirm(f.get(f.beginSetup(f.gh.URL))))
 		comparePage(t, "setup-done.png", done, func() []byte { return png })
 	} else {

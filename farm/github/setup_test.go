@@ -62,7 +62,7 @@ func TestAnAppWithoutAWebhook(t *testing.T) {
 	w.must(err)
 	_, back := request(t, http.MethodPost, attribute(t, get(t, link), `action="`), form("manifest", manifest),
 		map[string]string{"Content-Type": "application/x-www-form-urlencoded"})
-	if done := get(t, back); !strings.Contains(done, "is set up") {
+	if done := get(t, back); !strings.Contains(done, "is set up") || !strings.Contains(done, "modfarm module create NAMESPACE:NAME\n") {
 		t.Fatalf("the last page:\n%s", done)
 	}
 	status, text := request(t, http.MethodPost, w.url+github.WebhookPath, `{"zen": "forged"}`, map[string]string{

@@ -87,8 +87,10 @@ func donePage(app App) pageData {
 		Lines:  []string{"Now install it on the account whose repositories hold your modules. Choose those repositories only."},
 		Link:   app.PageURL + "/installations/new",
 		Button: "Install it",
-		After:  "Then push a version tag of such a repository, and look at the commit's checks. The farm answers, too:",
+		After: "Then make the module that the repository's meta.json names, unless the farm has it, push a version tag, and look at the " +
+			"commit's checks. The farm answers, too:",
 		Commands: []string{
+			"modfarm module create NAMESPACE:NAME",
 			"git tag v0.1.0 && git push origin v0.1.0",
 			"modfarm github tags",
 		},
