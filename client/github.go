@@ -103,6 +103,26 @@ func (c *Client) GitHub(ctx context.Context, verify bool) (GitHubStatus, error) 
 	return s, nil
 }
 
+// GitHubIssuer signs the identities of workflow runs that the farm gives keys to.
+type GitHubIssuer struct {
+	URL string
+	// Problem is why the farm cannot have its keys; empty when all is well.
+	Problem string
+}
+
+// GitHubIssuers has the farm fetch the keys of those whose workflow runs it trusts; none when it trusts nobody.
+func (c *Client) GitHubIssuers(ctx context.Context) ([]GitHubIssuer, error) {
+	res, err := c.github.GetGitHubStatus(ctx, &modfarmv1.GetGitHubStatusRequest{VerifyIssuers: true})
+	if err != nil {
+		return nil, c.fromRPC(ctx, err)
+	}
+	var list []GitHubIssuer
+	for _, i := range res.GetIssuers() {
+		list = append(list, GitHubIssuer{URL: i.GetUrl(), Problem: i.GetProblem()})
+	}
+	return list, nil
+}
+
 func installation(in *modfarmv1.GitHubInstallation) GitHubInstallation {
 	return GitHubInstallation{ID: in.GetId(), Account: in.GetAccount(), OrganizationID: in.GetOrganizationId(), Removed: in.GetRemoved()}
 }

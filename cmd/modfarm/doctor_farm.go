@@ -49,6 +49,7 @@ func (d *doctorFlags) farmAndKey(ctx context.Context, lookup lookupFunc) []findi
 	found = append(found, key)
 	if key.Verdict == verdictOK {
 		found = append(found, gitHubApp(ctx, c))
+		found = append(found, issuers(ctx, c)...)
 	}
 	return found
 }
@@ -68,6 +69,28 @@ func gitHubApp(ctx context.Context, c *client.Client) finding {
 		f.Detail = fmt.Sprintf("%s is on %d accounts", status.App.Name, len(status.Installations))
 	}
 	return f
+}
+
+// issuers has the farm ask those who sign the identities of workflow runs for their keys. One that is out of reach keeps
+// nobody from working with a key.
+func issuers(ctx context.Context, c *client.Client) []finding {
+	list, err := c.GitHubIssuers(ctx)
+	switch {
+	case err != nil:
+		return []finding{{Check: "identity", Verdict: verdictSkipped, Detail: err.Error()}}
+	case len(list) == 0:
+		return []finding{{Check: "identity", Verdict: verdictSkipped, Detail: "the farm trusts no issuer; workflows need a key", Mend: "--oidc-issuer of the farm"}}
+	}
+	var found []finding
+	for _, i := range list {
+		f := finding{Check: "identity", Verdict: verdictOK, Detail: "workflow runs may prove themselves by " + i.URL}
+		if i.Problem != "" {
+			f.Verdict, f.Detail = verdictWarning, i.Problem
+			f.Mend = "let the farm reach " + i.URL + ", or start it with --oidc-issuer none: workflows need a key meanwhile"
+		}
+		found = append(found, f)
+	}
+	return found
 }
 
 // health asks for the farm's health: that also tells its version, and its clock to the second.

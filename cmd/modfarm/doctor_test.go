@@ -4,6 +4,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/modfarm/modfarm/farm/api/apitest"
+	"github.com/modfarm/modfarm/farm/github/githubtest"
 )
 
 func TestDoctorOfAClient(t *testing.T) {
@@ -13,6 +16,7 @@ func TestDoctorOfAClient(t *testing.T) {
 	said.want(exitOK, "as the farm's", "")
 	said.want(exitOK, p.farm.KeyID, "")
 	said.want(exitOK, "modfarm github setup", "")
+	said.want(exitOK, "skipped  identity   the farm trusts no issuer", "")
 
 	p.env["MODFARM_KEY"] = "wrong"
 	said = p.run("doctor", "--no-docker")
@@ -21,6 +25,22 @@ func TestDoctorOfAClient(t *testing.T) {
 
 	p.env["MODFARM_URL"] = "http://127.0.0.1:1"
 	p.run("doctor", "--no-docker").want(exitFailed, "modfarm up", "one thing is bad")
+}
+
+// TestDoctorOfIdentities: the farm says whether it can have the keys of those whose workflow runs it trusts.
+func TestDoctorOfIdentities(t *testing.T) {
+	t.Parallel()
+	hub := githubtest.Start(t)
+	const nowhere = "http://127.0.0.1:1/issuer"
+	f := apitest.StartWith(t, apitest.Options{Issuers: []string{hub.Issuer(), nowhere}})
+	p := &person{t: t, farm: f, env: map[string]string{"MODFARM_URL": f.URL, "MODFARM_KEY_ID": f.KeyID, "MODFARM_KEY": f.Key}}
+	for range 2 { // the second time the issuer has answered a moment ago
+		said := p.run("doctor", "--no-docker")
+		said.want(exitOK, "ok       identity   workflow runs may prove themselves by "+hub.Issuer()+"\n", "")
+		said.want(exitOK, "the keys of the issuer "+nowhere+" cannot be fetched", "")
+		said.want(exitOK, "warning  identity", "")
+		said.want(exitOK, "start it with --oidc-issuer none", "")
+	}
 }
 
 func TestDoctorOfAWorker(t *testing.T) { // not parallel: it changes the environment

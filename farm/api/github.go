@@ -70,6 +70,15 @@ func (s githubService) GetGitHubStatus(ctx context.Context, req *modfarmv1.GetGi
 		return nil, err
 	}
 	res := &modfarmv1.GetGitHubStatusResponse{}
+	if req.GetVerifyIssuers() && s.workflows != nil {
+		for _, name := range s.workflows.Issuers() {
+			row := &modfarmv1.GitHubIssuer{Url: name}
+			if err := s.workflows.Check(ctx, name); err != nil {
+				row.Problem = err.Error()
+			}
+			res.Issuers = append(res.Issuers, row)
+		}
+	}
 	app, err := s.github.App(ctx)
 	if errors.Is(err, module.ErrNotFound) {
 		return res, nil

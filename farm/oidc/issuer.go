@@ -25,6 +25,7 @@ type issuer struct {
 
 	mu       sync.Mutex // held while the issuer's configuration is fetched, so that it is once
 	verifier *goidc.IDTokenVerifier
+	keys     string // where they are, with the verifier
 }
 
 func newIssuer(name string, client *http.Client, again time.Duration) *issuer {
@@ -87,12 +88,32 @@ func (i *issuer) ready(ctx context.Context) (*goidc.IDTokenVerifier, error) {
 	if err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
 		return nil, fmt.Errorf("%w: its configuration names %.200q for its keys, which is no https address", module.ErrInvalid, c.Keys)
 	}
+	i.keys = c.Keys
 	i.verifier = goidc.NewVerifier(i.name, keys{goidc.NewRemoteKeySet(ctx, c.Keys)}, &goidc.Config{
 		SupportedSigningAlgs: algorithms(),
 		SkipClientIDCheck:    true, // this package says more exactly what is wrong with them
 		SkipExpiryCheck:      true,
 	})
 	return i.verifier, nil
+}
+
+// check fetches the keys for nothing but to see that they can be.
+func (i *issuer) check(ctx context.Context) error {
+	if _, err := i.ready(ctx); err != nil {
+		return i.unavailable(err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, i.keys, nil) // set with the verifier, and never changed
+	if err != nil {
+		return i.unavailable(err)
+	}
+	res, err := i.client.Do(req)
+	if errors.Is(err, errJustAsked) {
+		return nil
+	}
+	if err != nil {
+		return i.unavailable(err)
+	}
+	return res.Body.Close()
 }
 
 func (i *issuer) unavailable(err error) error {

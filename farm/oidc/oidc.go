@@ -132,6 +132,10 @@ func (v *Verifier) now() time.Time {
 // Issuers are those that are trusted.
 func (v *Verifier) Issuers() []string { return slices.Clone(v.issuers) }
 
+// Check fetches the keys of an issuer that is trusted, unless it answered a moment ago. Its error wraps
+// module.ErrUnavailable.
+func (v *Verifier) Check(ctx context.Context, name string) error { return v.issuer(name).check(ctx) }
+
 // Hosts are where the repositories are whose runs the issuers know, as https://github.com.
 func (v *Verifier) Hosts() []string {
 	hosts := make([]string, 0, len(v.issuers))

@@ -366,7 +366,9 @@ func (x *GitHubRepository) GetModules() []string {
 type GetGitHubStatusRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Also ask GitHub whether the App's key and permissions are right.
-	Verify        bool `protobuf:"varint,1,opt,name=verify,proto3" json:"verify,omitempty"`
+	Verify bool `protobuf:"varint,1,opt,name=verify,proto3" json:"verify,omitempty"`
+	// Also fetch the keys of those who sign the identities of workflow runs.
+	VerifyIssuers bool `protobuf:"varint,2,opt,name=verify_issuers,json=verifyIssuers,proto3" json:"verify_issuers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -408,6 +410,67 @@ func (x *GetGitHubStatusRequest) GetVerify() bool {
 	return false
 }
 
+func (x *GetGitHubStatusRequest) GetVerifyIssuers() bool {
+	if x != nil {
+		return x.VerifyIssuers
+	}
+	return false
+}
+
+// GitHubIssuer signs the identities of workflow runs that this farm gives keys to.
+type GitHubIssuer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Url   string                 `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	// Empty when its keys were fetched.
+	Problem       string `protobuf:"bytes,2,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GitHubIssuer) Reset() {
+	*x = GitHubIssuer{}
+	mi := &file_modfarm_v1_github_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GitHubIssuer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GitHubIssuer) ProtoMessage() {}
+
+func (x *GitHubIssuer) ProtoReflect() protoreflect.Message {
+	mi := &file_modfarm_v1_github_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GitHubIssuer.ProtoReflect.Descriptor instead.
+func (*GitHubIssuer) Descriptor() ([]byte, []int) {
+	return file_modfarm_v1_github_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *GitHubIssuer) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *GitHubIssuer) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
 type GetGitHubStatusResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Absent before the setup.
@@ -415,14 +478,16 @@ type GetGitHubStatusResponse struct {
 	// Those of the caller's organization; for those who run the farm, all.
 	Installations []*GitHubInstallation `protobuf:"bytes,2,rep,name=installations,proto3" json:"installations,omitempty"`
 	// Those of the caller's organization.
-	Repositories  []*GitHubRepository `protobuf:"bytes,3,rep,name=repositories,proto3" json:"repositories,omitempty"`
+	Repositories []*GitHubRepository `protobuf:"bytes,3,rep,name=repositories,proto3" json:"repositories,omitempty"`
+	// With verify_issuers, those that the farm trusts.
+	Issuers       []*GitHubIssuer `protobuf:"bytes,4,rep,name=issuers,proto3" json:"issuers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetGitHubStatusResponse) Reset() {
 	*x = GetGitHubStatusResponse{}
-	mi := &file_modfarm_v1_github_proto_msgTypes[6]
+	mi := &file_modfarm_v1_github_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -434,7 +499,7 @@ func (x *GetGitHubStatusResponse) String() string {
 func (*GetGitHubStatusResponse) ProtoMessage() {}
 
 func (x *GetGitHubStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_github_proto_msgTypes[6]
+	mi := &file_modfarm_v1_github_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -447,7 +512,7 @@ func (x *GetGitHubStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetGitHubStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetGitHubStatusResponse) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_github_proto_rawDescGZIP(), []int{6}
+	return file_modfarm_v1_github_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetGitHubStatusResponse) GetApp() *GitHubApp {
@@ -471,6 +536,13 @@ func (x *GetGitHubStatusResponse) GetRepositories() []*GitHubRepository {
 	return nil
 }
 
+func (x *GetGitHubStatusResponse) GetIssuers() []*GitHubIssuer {
+	if x != nil {
+		return x.Issuers
+	}
+	return nil
+}
+
 type ConnectGitHubAccountRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Account string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
@@ -482,7 +554,7 @@ type ConnectGitHubAccountRequest struct {
 
 func (x *ConnectGitHubAccountRequest) Reset() {
 	*x = ConnectGitHubAccountRequest{}
-	mi := &file_modfarm_v1_github_proto_msgTypes[7]
+	mi := &file_modfarm_v1_github_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -494,7 +566,7 @@ func (x *ConnectGitHubAccountRequest) String() string {
 func (*ConnectGitHubAccountRequest) ProtoMessage() {}
 
 func (x *ConnectGitHubAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_github_proto_msgTypes[7]
+	mi := &file_modfarm_v1_github_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -507,7 +579,7 @@ func (x *ConnectGitHubAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectGitHubAccountRequest.ProtoReflect.Descriptor instead.
 func (*ConnectGitHubAccountRequest) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_github_proto_rawDescGZIP(), []int{7}
+	return file_modfarm_v1_github_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ConnectGitHubAccountRequest) GetAccount() string {
@@ -533,7 +605,7 @@ type ConnectGitHubAccountResponse struct {
 
 func (x *ConnectGitHubAccountResponse) Reset() {
 	*x = ConnectGitHubAccountResponse{}
-	mi := &file_modfarm_v1_github_proto_msgTypes[8]
+	mi := &file_modfarm_v1_github_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -545,7 +617,7 @@ func (x *ConnectGitHubAccountResponse) String() string {
 func (*ConnectGitHubAccountResponse) ProtoMessage() {}
 
 func (x *ConnectGitHubAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_github_proto_msgTypes[8]
+	mi := &file_modfarm_v1_github_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -558,7 +630,7 @@ func (x *ConnectGitHubAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectGitHubAccountResponse.ProtoReflect.Descriptor instead.
 func (*ConnectGitHubAccountResponse) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_github_proto_rawDescGZIP(), []int{8}
+	return file_modfarm_v1_github_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ConnectGitHubAccountResponse) GetInstallation() *GitHubInstallation {
@@ -580,7 +652,7 @@ type SyncGitHubRequest struct {
 
 func (x *SyncGitHubRequest) Reset() {
 	*x = SyncGitHubRequest{}
-	mi := &file_modfarm_v1_github_proto_msgTypes[9]
+	mi := &file_modfarm_v1_github_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -592,7 +664,7 @@ func (x *SyncGitHubRequest) String() string {
 func (*SyncGitHubRequest) ProtoMessage() {}
 
 func (x *SyncGitHubRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_github_proto_msgTypes[9]
+	mi := &file_modfarm_v1_github_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -605,7 +677,7 @@ func (x *SyncGitHubRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncGitHubRequest.ProtoReflect.Descriptor instead.
 func (*SyncGitHubRequest) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_github_proto_rawDescGZIP(), []int{9}
+	return file_modfarm_v1_github_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SyncGitHubRequest) GetTag() string {
@@ -634,7 +706,7 @@ type SyncGitHubResponse struct {
 
 func (x *SyncGitHubResponse) Reset() {
 	*x = SyncGitHubResponse{}
-	mi := &file_modfarm_v1_github_proto_msgTypes[10]
+	mi := &file_modfarm_v1_github_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -646,7 +718,7 @@ func (x *SyncGitHubResponse) String() string {
 func (*SyncGitHubResponse) ProtoMessage() {}
 
 func (x *SyncGitHubResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_github_proto_msgTypes[10]
+	mi := &file_modfarm_v1_github_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -659,7 +731,7 @@ func (x *SyncGitHubResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncGitHubResponse.ProtoReflect.Descriptor instead.
 func (*SyncGitHubResponse) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_github_proto_rawDescGZIP(), []int{10}
+	return file_modfarm_v1_github_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SyncGitHubResponse) GetRepositories() int32 {
@@ -705,7 +777,7 @@ type GitHubTag struct {
 
 func (x *GitHubTag) Reset() {
 	*x = GitHubTag{}
-	mi := &file_modfarm_v1_github_proto_msgTypes[11]
+	mi := &file_modfarm_v1_github_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -717,7 +789,7 @@ func (x *GitHubTag) String() string {
 func (*GitHubTag) ProtoMessage() {}
 
 func (x *GitHubTag) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_github_proto_msgTypes[11]
+	mi := &file_modfarm_v1_github_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -730,7 +802,7 @@ func (x *GitHubTag) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GitHubTag.ProtoReflect.Descriptor instead.
 func (*GitHubTag) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_github_proto_rawDescGZIP(), []int{11}
+	return file_modfarm_v1_github_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GitHubTag) GetRepository() string {
@@ -817,7 +889,7 @@ type ListGitHubTagsRequest struct {
 
 func (x *ListGitHubTagsRequest) Reset() {
 	*x = ListGitHubTagsRequest{}
-	mi := &file_modfarm_v1_github_proto_msgTypes[12]
+	mi := &file_modfarm_v1_github_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -829,7 +901,7 @@ func (x *ListGitHubTagsRequest) String() string {
 func (*ListGitHubTagsRequest) ProtoMessage() {}
 
 func (x *ListGitHubTagsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_github_proto_msgTypes[12]
+	mi := &file_modfarm_v1_github_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -842,7 +914,7 @@ func (x *ListGitHubTagsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGitHubTagsRequest.ProtoReflect.Descriptor instead.
 func (*ListGitHubTagsRequest) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_github_proto_rawDescGZIP(), []int{12}
+	return file_modfarm_v1_github_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListGitHubTagsRequest) GetState() string {
@@ -875,7 +947,7 @@ type ListGitHubTagsResponse struct {
 
 func (x *ListGitHubTagsResponse) Reset() {
 	*x = ListGitHubTagsResponse{}
-	mi := &file_modfarm_v1_github_proto_msgTypes[13]
+	mi := &file_modfarm_v1_github_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -887,7 +959,7 @@ func (x *ListGitHubTagsResponse) String() string {
 func (*ListGitHubTagsResponse) ProtoMessage() {}
 
 func (x *ListGitHubTagsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_github_proto_msgTypes[13]
+	mi := &file_modfarm_v1_github_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -900,7 +972,7 @@ func (x *ListGitHubTagsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGitHubTagsResponse.ProtoReflect.Descriptor instead.
 func (*ListGitHubTagsResponse) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_github_proto_rawDescGZIP(), []int{13}
+	return file_modfarm_v1_github_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListGitHubTagsResponse) GetTags() []*GitHubTag {
@@ -925,7 +997,7 @@ type GitHubDelivery struct {
 
 func (x *GitHubDelivery) Reset() {
 	*x = GitHubDelivery{}
-	mi := &file_modfarm_v1_github_proto_msgTypes[14]
+	mi := &file_modfarm_v1_github_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -937,7 +1009,7 @@ func (x *GitHubDelivery) String() string {
 func (*GitHubDelivery) ProtoMessage() {}
 
 func (x *GitHubDelivery) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_github_proto_msgTypes[14]
+	mi := &file_modfarm_v1_github_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -950,7 +1022,7 @@ func (x *GitHubDelivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GitHubDelivery.ProtoReflect.Descriptor instead.
 func (*GitHubDelivery) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_github_proto_rawDescGZIP(), []int{14}
+	return file_modfarm_v1_github_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GitHubDelivery) GetGuid() string {
@@ -1005,7 +1077,7 @@ type ListGitHubDeliveriesRequest struct {
 
 func (x *ListGitHubDeliveriesRequest) Reset() {
 	*x = ListGitHubDeliveriesRequest{}
-	mi := &file_modfarm_v1_github_proto_msgTypes[15]
+	mi := &file_modfarm_v1_github_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1017,7 +1089,7 @@ func (x *ListGitHubDeliveriesRequest) String() string {
 func (*ListGitHubDeliveriesRequest) ProtoMessage() {}
 
 func (x *ListGitHubDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_github_proto_msgTypes[15]
+	mi := &file_modfarm_v1_github_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1030,7 +1102,7 @@ func (x *ListGitHubDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGitHubDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*ListGitHubDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_github_proto_rawDescGZIP(), []int{15}
+	return file_modfarm_v1_github_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListGitHubDeliveriesRequest) GetLimit() int32 {
@@ -1049,7 +1121,7 @@ type ListGitHubDeliveriesResponse struct {
 
 func (x *ListGitHubDeliveriesResponse) Reset() {
 	*x = ListGitHubDeliveriesResponse{}
-	mi := &file_modfarm_v1_github_proto_msgTypes[16]
+	mi := &file_modfarm_v1_github_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1061,7 +1133,7 @@ func (x *ListGitHubDeliveriesResponse) String() string {
 func (*ListGitHubDeliveriesResponse) ProtoMessage() {}
 
 func (x *ListGitHubDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_github_proto_msgTypes[16]
+	mi := &file_modfarm_v1_github_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1074,7 +1146,7 @@ func (x *ListGitHubDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGitHubDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*ListGitHubDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_github_proto_rawDescGZIP(), []int{16}
+	return file_modfarm_v1_github_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListGitHubDeliveriesResponse) GetDeliveries() []*GitHubDelivery {
@@ -1093,7 +1165,7 @@ type AddGitHubWebhookSecretRequest struct {
 
 func (x *AddGitHubWebhookSecretRequest) Reset() {
 	*x = AddGitHubWebhookSecretRequest{}
-	mi := &file_modfarm_v1_github_proto_msgTypes[17]
+	mi := &file_modfarm_v1_github_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1105,7 +1177,7 @@ func (x *AddGitHubWebhookSecretRequest) String() string {
 func (*AddGitHubWebhookSecretRequest) ProtoMessage() {}
 
 func (x *AddGitHubWebhookSecretRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_github_proto_msgTypes[17]
+	mi := &file_modfarm_v1_github_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1118,7 +1190,7 @@ func (x *AddGitHubWebhookSecretRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddGitHubWebhookSecretRequest.ProtoReflect.Descriptor instead.
 func (*AddGitHubWebhookSecretRequest) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_github_proto_rawDescGZIP(), []int{17}
+	return file_modfarm_v1_github_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AddGitHubWebhookSecretRequest) GetSecret() string {
@@ -1136,7 +1208,7 @@ type AddGitHubWebhookSecretResponse struct {
 
 func (x *AddGitHubWebhookSecretResponse) Reset() {
 	*x = AddGitHubWebhookSecretResponse{}
-	mi := &file_modfarm_v1_github_proto_msgTypes[18]
+	mi := &file_modfarm_v1_github_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1148,7 +1220,7 @@ func (x *AddGitHubWebhookSecretResponse) String() string {
 func (*AddGitHubWebhookSecretResponse) ProtoMessage() {}
 
 func (x *AddGitHubWebhookSecretResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_modfarm_v1_github_proto_msgTypes[18]
+	mi := &file_modfarm_v1_github_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1161,7 +1233,7 @@ func (x *AddGitHubWebhookSecretResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddGitHubWebhookSecretResponse.ProtoReflect.Descriptor instead.
 func (*AddGitHubWebhookSecretResponse) Descriptor() ([]byte, []int) {
-	return file_modfarm_v1_github_proto_rawDescGZIP(), []int{18}
+	return file_modfarm_v1_github_proto_rawDescGZIP(), []int{19}
 }
 
 var File_modfarm_v1_github_proto protoreflect.FileDescriptor
@@ -1196,13 +1268,18 @@ const file_modfarm_v1_github_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aprivate\x18\x02 \x01(\bR\aprivate\x125\n" +
 	"\bswept_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\asweptAt\x12\x18\n" +
-	"\amodules\x18\x04 \x03(\tR\amodules\"0\n" +
+	"\amodules\x18\x04 \x03(\tR\amodules\"W\n" +
 	"\x16GetGitHubStatusRequest\x12\x16\n" +
-	"\x06verify\x18\x01 \x01(\bR\x06verify\"\xca\x01\n" +
+	"\x06verify\x18\x01 \x01(\bR\x06verify\x12%\n" +
+	"\x0everify_issuers\x18\x02 \x01(\bR\rverifyIssuers\":\n" +
+	"\fGitHubIssuer\x12\x10\n" +
+	"\x03url\x18\x01 \x01(\tR\x03url\x12\x18\n" +
+	"\aproblem\x18\x02 \x01(\tR\aproblem\"\xfe\x01\n" +
 	"\x17GetGitHubStatusResponse\x12'\n" +
 	"\x03app\x18\x01 \x01(\v2\x15.modfarm.v1.GitHubAppR\x03app\x12D\n" +
 	"\rinstallations\x18\x02 \x03(\v2\x1e.modfarm.v1.GitHubInstallationR\rinstallations\x12@\n" +
-	"\frepositories\x18\x03 \x03(\v2\x1c.modfarm.v1.GitHubRepositoryR\frepositories\"[\n" +
+	"\frepositories\x18\x03 \x03(\v2\x1c.modfarm.v1.GitHubRepositoryR\frepositories\x122\n" +
+	"\aissuers\x18\x04 \x03(\v2\x18.modfarm.v1.GitHubIssuerR\aissuers\"[\n" +
 	"\x1bConnectGitHubAccountRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\"\n" +
 	"\forganization\x18\x02 \x01(\tR\forganization\"b\n" +
@@ -1282,7 +1359,7 @@ func file_modfarm_v1_github_proto_rawDescGZIP() []byte {
 	return file_modfarm_v1_github_proto_rawDescData
 }
 
-var file_modfarm_v1_github_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_modfarm_v1_github_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_modfarm_v1_github_proto_goTypes = []any{
 	(*BeginGitHubSetupRequest)(nil),        // 0: modfarm.v1.BeginGitHubSetupRequest
 	(*BeginGitHubSetupResponse)(nil),       // 1: modfarm.v1.BeginGitHubSetupResponse
@@ -1290,53 +1367,55 @@ var file_modfarm_v1_github_proto_goTypes = []any{
 	(*GitHubInstallation)(nil),             // 3: modfarm.v1.GitHubInstallation
 	(*GitHubRepository)(nil),               // 4: modfarm.v1.GitHubRepository
 	(*GetGitHubStatusRequest)(nil),         // 5: modfarm.v1.GetGitHubStatusRequest
-	(*GetGitHubStatusResponse)(nil),        // 6: modfarm.v1.GetGitHubStatusResponse
-	(*ConnectGitHubAccountRequest)(nil),    // 7: modfarm.v1.ConnectGitHubAccountRequest
-	(*ConnectGitHubAccountResponse)(nil),   // 8: modfarm.v1.ConnectGitHubAccountResponse
-	(*SyncGitHubRequest)(nil),              // 9: modfarm.v1.SyncGitHubRequest
-	(*SyncGitHubResponse)(nil),             // 10: modfarm.v1.SyncGitHubResponse
-	(*GitHubTag)(nil),                      // 11: modfarm.v1.GitHubTag
-	(*ListGitHubTagsRequest)(nil),          // 12: modfarm.v1.ListGitHubTagsRequest
-	(*ListGitHubTagsResponse)(nil),         // 13: modfarm.v1.ListGitHubTagsResponse
-	(*GitHubDelivery)(nil),                 // 14: modfarm.v1.GitHubDelivery
-	(*ListGitHubDeliveriesRequest)(nil),    // 15: modfarm.v1.ListGitHubDeliveriesRequest
-	(*ListGitHubDeliveriesResponse)(nil),   // 16: modfarm.v1.ListGitHubDeliveriesResponse
-	(*AddGitHubWebhookSecretRequest)(nil),  // 17: modfarm.v1.AddGitHubWebhookSecretRequest
-	(*AddGitHubWebhookSecretResponse)(nil), // 18: modfarm.v1.AddGitHubWebhookSecretResponse
-	(*timestamppb.Timestamp)(nil),          // 19: google.protobuf.Timestamp
+	(*GitHubIssuer)(nil),                   // 6: modfarm.v1.GitHubIssuer
+	(*GetGitHubStatusResponse)(nil),        // 7: modfarm.v1.GetGitHubStatusResponse
+	(*ConnectGitHubAccountRequest)(nil),    // 8: modfarm.v1.ConnectGitHubAccountRequest
+	(*ConnectGitHubAccountResponse)(nil),   // 9: modfarm.v1.ConnectGitHubAccountResponse
+	(*SyncGitHubRequest)(nil),              // 10: modfarm.v1.SyncGitHubRequest
+	(*SyncGitHubResponse)(nil),             // 11: modfarm.v1.SyncGitHubResponse
+	(*GitHubTag)(nil),                      // 12: modfarm.v1.GitHubTag
+	(*ListGitHubTagsRequest)(nil),          // 13: modfarm.v1.ListGitHubTagsRequest
+	(*ListGitHubTagsResponse)(nil),         // 14: modfarm.v1.ListGitHubTagsResponse
+	(*GitHubDelivery)(nil),                 // 15: modfarm.v1.GitHubDelivery
+	(*ListGitHubDeliveriesRequest)(nil),    // 16: modfarm.v1.ListGitHubDeliveriesRequest
+	(*ListGitHubDeliveriesResponse)(nil),   // 17: modfarm.v1.ListGitHubDeliveriesResponse
+	(*AddGitHubWebhookSecretRequest)(nil),  // 18: modfarm.v1.AddGitHubWebhookSecretRequest
+	(*AddGitHubWebhookSecretResponse)(nil), // 19: modfarm.v1.AddGitHubWebhookSecretResponse
+	(*timestamppb.Timestamp)(nil),          // 20: google.protobuf.Timestamp
 }
 var file_modfarm_v1_github_proto_depIdxs = []int32{
-	19, // 0: modfarm.v1.GitHubApp.created_at:type_name -> google.protobuf.Timestamp
-	19, // 1: modfarm.v1.GitHubRepository.swept_at:type_name -> google.protobuf.Timestamp
+	20, // 0: modfarm.v1.GitHubApp.created_at:type_name -> google.protobuf.Timestamp
+	20, // 1: modfarm.v1.GitHubRepository.swept_at:type_name -> google.protobuf.Timestamp
 	2,  // 2: modfarm.v1.GetGitHubStatusResponse.app:type_name -> modfarm.v1.GitHubApp
 	3,  // 3: modfarm.v1.GetGitHubStatusResponse.installations:type_name -> modfarm.v1.GitHubInstallation
 	4,  // 4: modfarm.v1.GetGitHubStatusResponse.repositories:type_name -> modfarm.v1.GitHubRepository
-	3,  // 5: modfarm.v1.ConnectGitHubAccountResponse.installation:type_name -> modfarm.v1.GitHubInstallation
-	19, // 6: modfarm.v1.GitHubTag.seen_at:type_name -> google.protobuf.Timestamp
-	19, // 7: modfarm.v1.GitHubTag.changed_at:type_name -> google.protobuf.Timestamp
-	11, // 8: modfarm.v1.ListGitHubTagsResponse.tags:type_name -> modfarm.v1.GitHubTag
-	19, // 9: modfarm.v1.GitHubDelivery.received_at:type_name -> google.protobuf.Timestamp
-	19, // 10: modfarm.v1.GitHubDelivery.done_at:type_name -> google.protobuf.Timestamp
-	14, // 11: modfarm.v1.ListGitHubDeliveriesResponse.deliveries:type_name -> modfarm.v1.GitHubDelivery
-	0,  // 12: modfarm.v1.GitHubService.BeginGitHubSetup:input_type -> modfarm.v1.BeginGitHubSetupRequest
-	5,  // 13: modfarm.v1.GitHubService.GetGitHubStatus:input_type -> modfarm.v1.GetGitHubStatusRequest
-	7,  // 14: modfarm.v1.GitHubService.ConnectGitHubAccount:input_type -> modfarm.v1.ConnectGitHubAccountRequest
-	9,  // 15: modfarm.v1.GitHubService.SyncGitHub:input_type -> modfarm.v1.SyncGitHubRequest
-	12, // 16: modfarm.v1.GitHubService.ListGitHubTags:input_type -> modfarm.v1.ListGitHubTagsRequest
-	15, // 17: modfarm.v1.GitHubService.ListGitHubDeliveries:input_type -> modfarm.v1.ListGitHubDeliveriesRequest
-	17, // 18: modfarm.v1.GitHubService.AddGitHubWebhookSecret:input_type -> modfarm.v1.AddGitHubWebhookSecretRequest
-	1,  // 19: modfarm.v1.GitHubService.BeginGitHubSetup:output_type -> modfarm.v1.BeginGitHubSetupResponse
-	6,  // 20: modfarm.v1.GitHubService.GetGitHubStatus:output_type -> modfarm.v1.GetGitHubStatusResponse
-	8,  // 21: modfarm.v1.GitHubService.ConnectGitHubAccount:output_type -> modfarm.v1.ConnectGitHubAccountResponse
-	10, // 22: modfarm.v1.GitHubService.SyncGitHub:output_type -> modfarm.v1.SyncGitHubResponse
-	13, // 23: modfarm.v1.GitHubService.ListGitHubTags:output_type -> modfarm.v1.ListGitHubTagsResponse
-	16, // 24: modfarm.v1.GitHubService.ListGitHubDeliveries:output_type -> modfarm.v1.ListGitHubDeliveriesResponse
-	18, // 25: modfarm.v1.GitHubService.AddGitHubWebhookSecret:output_type -> modfarm.v1.AddGitHubWebhookSecretResponse
-	19, // [19:26] is the sub-list for method output_type
-	12, // [12:19] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	6,  // 5: modfarm.v1.GetGitHubStatusResponse.issuers:type_name -> modfarm.v1.GitHubIssuer
+	3,  // 6: modfarm.v1.ConnectGitHubAccountResponse.installation:type_name -> modfarm.v1.GitHubInstallation
+	20, // 7: modfarm.v1.GitHubTag.seen_at:type_name -> google.protobuf.Timestamp
+	20, // 8: modfarm.v1.GitHubTag.changed_at:type_name -> google.protobuf.Timestamp
+	12, // 9: modfarm.v1.ListGitHubTagsResponse.tags:type_name -> modfarm.v1.GitHubTag
+	20, // 10: modfarm.v1.GitHubDelivery.received_at:type_name -> google.protobuf.Timestamp
+	20, // 11: modfarm.v1.GitHubDelivery.done_at:type_name -> google.protobuf.Timestamp
+	15, // 12: modfarm.v1.ListGitHubDeliveriesResponse.deliveries:type_name -> modfarm.v1.GitHubDelivery
+	0,  // 13: modfarm.v1.GitHubService.BeginGitHubSetup:input_type -> modfarm.v1.BeginGitHubSetupRequest
+	5,  // 14: modfarm.v1.GitHubService.GetGitHubStatus:input_type -> modfarm.v1.GetGitHubStatusRequest
+	8,  // 15: modfarm.v1.GitHubService.ConnectGitHubAccount:input_type -> modfarm.v1.ConnectGitHubAccountRequest
+	10, // 16: modfarm.v1.GitHubService.SyncGitHub:input_type -> modfarm.v1.SyncGitHubRequest
+	13, // 17: modfarm.v1.GitHubService.ListGitHubTags:input_type -> modfarm.v1.ListGitHubTagsRequest
+	16, // 18: modfarm.v1.GitHubService.ListGitHubDeliveries:input_type -> modfarm.v1.ListGitHubDeliveriesRequest
+	18, // 19: modfarm.v1.GitHubService.AddGitHubWebhookSecret:input_type -> modfarm.v1.AddGitHubWebhookSecretRequest
+	1,  // 20: modfarm.v1.GitHubService.BeginGitHubSetup:output_type -> modfarm.v1.BeginGitHubSetupResponse
+	7,  // 21: modfarm.v1.GitHubService.GetGitHubStatus:output_type -> modfarm.v1.GetGitHubStatusResponse
+	9,  // 22: modfarm.v1.GitHubService.ConnectGitHubAccount:output_type -> modfarm.v1.ConnectGitHubAccountResponse
+	11, // 23: modfarm.v1.GitHubService.SyncGitHub:output_type -> modfarm.v1.SyncGitHubResponse
+	14, // 24: modfarm.v1.GitHubService.ListGitHubTags:output_type -> modfarm.v1.ListGitHubTagsResponse
+	17, // 25: modfarm.v1.GitHubService.ListGitHubDeliveries:output_type -> modfarm.v1.ListGitHubDeliveriesResponse
+	19, // 26: modfarm.v1.GitHubService.AddGitHubWebhookSecret:output_type -> modfarm.v1.AddGitHubWebhookSecretResponse
+	20, // [20:27] is the sub-list for method output_type
+	13, // [13:20] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_modfarm_v1_github_proto_init() }
@@ -1350,7 +1429,7 @@ func file_modfarm_v1_github_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_modfarm_v1_github_proto_rawDesc), len(file_modfarm_v1_github_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
