@@ -38,7 +38,9 @@ func TestTimeoutsAskFirst(t *testing.T) {
 		{"build", module.BuildSpec{Build: tidy}, limited(0, short, 0), "build took longer than 6s and was stopped; raise timeouts.build", true},
 		{"total", module.BuildSpec{Build: tidy}, limited(0, 0, 2*short), "the build as a whole took longer than 12s and was stopped; raise timeouts.total", true},
 		{
-			"log", module.BuildSpec{Build: `trap 'echo the script tidied' TERM; yes a line of a log | head -c 3000000; while :; do sleep 0.1; done`}, nil,
+			"log",
+			module.BuildSpec{Build: `trap 'echo the script tidied' TERM; yes a line of a log | head -c 3000000; while :; do sleep 0.1; done`},
+			nil,
 			"build wrote more than 1MiB of log and was stopped", false,
 		},
 	}
