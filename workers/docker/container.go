@@ -141,6 +141,17 @@ type box struct {
 	closed bool
 }
 
+// remove removes the container, and then has its guard wait for the next build, in whose network nothing of this one may
+// be left.
+func (c *box) remove(ctx context.Context) error {
+	if c.id != "" {
+		if err := c.r.remove(ctx, c.id); err != nil {
+			return errors.Join(err, c.guard.close(ctx))
+		}
+	}
+	return c.guard.retire(ctx)
+}
+
 // Image implements workers.Container.
 func (c *box) Image() string { return c.image }
 
@@ -163,13 +174,7 @@ func (c *box) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
 	c.endWatch(ctx)
-	guarded := make(chan error, 1)
-	go func() { guarded <- c.guard.close(ctx) }()
-	var err error
-	if c.id != "" {
-		err = c.r.remove(ctx, c.id)
-	}
-	if err := errors.Join(err, <-guarded); err != nil {
+	if err := c.remove(ctx); err != nil {
 		return err
 	}
 	c.dropFullCache(ctx)

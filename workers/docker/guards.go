@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -33,15 +32,16 @@ const (
 	guardProcesses = 64
 )
 
-// sentry is the guard of one build: a container whose network namespace the build's container joins, and which is
-// the only one that can change what this namespace reaches. It also reads what the build writes, and keeps that until
+// sentry is the guard of one build at a time: a container whose network namespace the build's container joins, and which
+// is the only one that can change what this namespace reaches. It also reads what the build writes, and keeps that until
 // it is told to forget it. When the guard ends, the engine takes the network away.
 type sentry struct {
-	r      *Runner
-	id     string
-	pipes  string // the folder of its pipes, on the worker's disk
-	policy module.NetworkPolicy
-	proxy  string // of the policy registries
+	r       *Runner
+	id      string
+	network string // the id of the one that it was made on; "" when it is not known
+	pipes   string // the folder of its pipes, on the worker's disk
+	policy  module.NetworkPolicy
+	proxy   string // of the policy registries
 
 	conn  *client.HijackedResponse
 	ended chan struct{} // closed when nothing comes from the guard any more
@@ -55,8 +55,8 @@ type sentry struct {
 	output  *output           // of the command that runs; nil for none
 }
 
-// makeGuard makes the container of a guard; begin starts it.
-func (r *Runner) makeGuard(ctx context.Context, room workers.Room) (*sentry, error) {
+// makeGuard makes the container of a guard on the network with this id; begin starts it.
+func (r *Runner) makeGuard(ctx context.Context, room workers.Room, network string) (*sentry, error) {
 	pipes, err := r.makePipes()
 	if err != nil {
 		return nil, err
@@ -70,7 +70,9 @@ func (r *Runner) makeGuard(ctx context.Context, room workers.Room) (*sentry, err
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errGuard, errors.Join(err, os.RemoveAll(pipes)))
 	}
-	return r.sentry(made.ID, pipes), nil
+	s := r.sentry(made.ID, pipes)
+	s.network = network
+	return s, nil
 }
 
 func (r *Runner) sentry(id, pipes string) *sentry {
@@ -84,10 +86,7 @@ func (r *Runner) createGuard(ctx context.Context, room workers.Room, pipes strin
 		Config: &container.Config{
 			Image: r.guardImage.ref, Cmd: []string{"watch"}, User: "0:0", StopTimeout: r.limits.stopSeconds(),
 			AttachStdin: true, AttachStdout: true, AttachStderr: true, OpenStdin: true, StdinOnce: r.opts.Alone <= 0,
-			Labels: map[string]string{
-				labelWorker: r.opts.Name, labelJob: room.Job,
-				labelAttempt: strconv.Itoa(room.Attempt), labelLease: room.Lease,
-			},
+			Labels: map[string]string{labelWorker: r.opts.Name}, // its name tells the build, which changes
 		},
 		HostConfig: &container.HostConfig{
 			NetworkMode: container.NetworkMode(r.network), CapDrop: []string{"ALL"}, CapAdd: []string{"NET_ADMIN"},
@@ -106,7 +105,9 @@ func (s *sentry) beginFor(ctx context.Context, room workers.Room) error {
 	if s.conn == nil {
 		return s.begin(ctx)
 	}
-	s.adopt(ctx, room)
+	if err := s.rename(ctx, room); err != nil { // the name is for people
+		s.r.log().DebugContext(ctx, "rename a guard", "container", s.id, "error", err)
+	}
 	return nil
 }
 
@@ -118,10 +119,14 @@ func (s *sentry) begin(ctx context.Context) error {
 	if _, err := s.r.engine.ContainerStart(ctx, s.id, client.ContainerStartOptions{}); err != nil {
 		return fmt.Errorf("%w: %w", errGuard, err)
 	}
+	_, err := s.order(ctx, guard.Order{Config: s.config(), Policy: module.NetworkNone})
+	return err
+}
+
+func (s *sentry) config() *guard.Config {
 	config := s.r.guardConfig
 	config.Alone = max(0, s.r.opts.Alone)
-	_, err := s.order(ctx, guard.Order{Config: &config, Policy: module.NetworkNone})
-	return err
+	return &config
 }
 
 // attach connects with the guard. The connection lives as long as the guard: it has to outlast the context of this

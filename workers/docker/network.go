@@ -75,21 +75,21 @@ func (r *Runner) checkAlone(ctx context.Context, name string) error {
 	return nil
 }
 
-// keepNetwork makes the network again when somebody removed it, such as `docker network prune`, and says whether it
-// had to.
-func (r *Runner) keepNetwork(ctx context.Context) (again bool, err error) {
-	_, err = r.engine.NetworkInspect(ctx, r.network, client.NetworkInspectOptions{})
-	if err == nil {
-		return false, nil
+// keepNetwork gives the id of the network, which it makes again when somebody removed it, such as `docker network
+// prune`.
+func (r *Runner) keepNetwork(ctx context.Context) (id string, err error) {
+	got, err := r.engine.NetworkInspect(ctx, r.network, client.NetworkInspectOptions{})
+	if errdefs.IsNotFound(err) {
+		r.log().WarnContext(ctx, "the network of the builds was removed; making it again", "network", r.network)
+		if err := r.createNetwork(ctx, r.network); err != nil && !errdefs.IsConflict(err) { // conflict: another build was faster
+			return "", err
+		}
+		got, err = r.engine.NetworkInspect(ctx, r.network, client.NetworkInspectOptions{})
 	}
-	if !errdefs.IsNotFound(err) {
-		return false, fmt.Errorf("look at the network %s: %w", r.network, err)
+	if err != nil {
+		return "", fmt.Errorf("look at the network %s: %w", r.network, err)
 	}
-	r.log().WarnContext(ctx, "the network of the builds was removed; making it again", "network", r.network)
-	if err := r.createNetwork(ctx, r.network); err != nil && !errdefs.IsConflict(err) { // conflict: another build was faster
-		return false, err
-	}
-	return true, nil
+	return got.Network.ID, nil
 }
 
 func (r *Runner) createNetwork(ctx context.Context, name string) error {

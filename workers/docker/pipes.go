@@ -48,6 +48,18 @@ func makePipe(dir, name string) (inside string, err error) {
 	return guard.PipesPath + "/" + name, nil
 }
 
+// emptyPipes removes the pipes of a build that ended.
+func emptyPipes(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+	}
+	if err != nil {
+		return fmt.Errorf("remove the pipes of a build: %w", err)
+	}
+	return nil
+}
+
 // removePipes removes the folders of guards that are gone.
 func (r *Runner) removePipes(except map[string]bool) error {
 	entries, err := os.ReadDir(r.pipesDir())

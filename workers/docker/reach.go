@@ -46,9 +46,12 @@ func (r *Runner) prepareGuards(ctx context.Context) error {
 	}
 	c := r.guardConfig // without the proxies, whose URLs may hold a password
 	r.log().DebugContext(ctx, "what builds reach", "allow", c.Allow, "refuse", c.Refuse, "nameservers", c.Nameservers, "registries", c.Registries)
-	if r.spare.ready, err = r.makeSpare(ctx); err != nil {
+	s, err := r.makeSpare(ctx)
+	if err != nil {
 		return fmt.Errorf("%w: %w", module.ErrUnavailable, err)
 	}
+	r.spare.most = max(1, r.opts.Slots)
+	r.spare.keep(s)
 	return nil
 }
 

@@ -42,12 +42,12 @@ func (r *Runner) Reap(ctx context.Context, held ...workers.Held) error {
 	return errors.Join(r.removeContainers(ctx, except), removeApt(r.envDir(), except), r.removePipes(r.usedPipes(except)))
 }
 
-// usedPipes adds the folder of the guard that waits.
+// usedPipes adds the folders of the guards that wait.
 func (r *Runner) usedPipes(except map[string]bool) map[string]bool {
 	r.spare.mu.Lock()
 	defer r.spare.mu.Unlock()
-	if r.spare.ready != nil {
-		except[r.spare.ready.pipes] = true
+	for _, s := range r.spare.ready {
+		except[s.pipes] = true
 	}
 	return except
 }

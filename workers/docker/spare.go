@@ -2,43 +2,47 @@ package docker
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/moby/moby/client"
 
+	"github.com/modfarm/modfarm/module"
 	"github.com/modfarm/modfarm/workers"
 	"github.com/modfarm/modfarm/workers/docker/guard"
 )
 
-// spareJob stands for the job in the name and labels of a guard that waits for one.
+// spareJob stands for the job in the name of a guard that waits for one.
 const spareJob = "spare"
 
-// spare is a guard that waits for the next build, cut off from everything. Starting one is most of what the start of
-// a build takes, and this way it was done before.
+// spare are guards that wait for the next builds, cut off from everything: new ones, and those of builds that ended.
+// Starting one is most of what the start of a build takes, and this way it was done before.
 type spare struct {
+	most int // is how many may wait
+
 	mu     sync.Mutex
-	ready  *sentry
+	ready  []*sentry
 	making bool
 	closed bool
 	made   sync.WaitGroup
 }
 
-// guardFor gives a build the guard that waits, or makes one.
+// guardFor gives a build a guard that waits, or makes one.
 func (r *Runner) guardFor(ctx context.Context, room workers.Room) (*sentry, error) {
-	again, err := r.keepNetwork(ctx)
+	network, err := r.keepNetwork(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s := r.spare.take()
-	switch {
-	case s == nil:
-		return r.makeGuard(ctx, room)
-	case again, !s.alive(ctx): // a guard is of no use without the network that it was cut off from, nor when it is dead
+	for s := r.spare.take(); s != nil; s = r.spare.take() {
+		// A guard is of no use without the network that it was cut off from, nor when it is dead.
+		if s.network == network && s.alive(ctx) {
+			return s, nil
+		}
 		_ = s.close(ctx) // the next start of the worker removes what is left
-		return r.makeGuard(ctx, room)
 	}
-	return s, nil
+	return r.makeGuard(ctx, room, network)
 }
 
 // aliveTime is how long a guard that waits may take to answer. It has nothing else to do.
@@ -56,7 +60,32 @@ func (s *sentry) alive(ctx context.Context) bool {
 	return err == nil
 }
 
-// refill makes the next guard, beside whatever goes on.
+// retire ends the guard's part in a build whose container is gone. It waits for the next build, if one more may wait and
+// it forgets all of this one, or goes.
+func (s *sentry) retire(ctx context.Context) error {
+	if s.conn != nil && s.network != "" && s.r.spare.wanted() {
+		err := s.forget(ctx)
+		if err == nil && s.r.spare.keep(s) {
+			return nil
+		}
+		s.r.log().DebugContext(ctx, "a guard is not used again", "container", s.id, "error", err)
+	}
+	return s.close(ctx)
+}
+
+// forget cuts everything off and has the guard forget the build: what it wrote, and the connections whose answers the
+// packet filter would let in. What else there was of the build in this network went with its last process.
+func (s *sentry) forget(ctx context.Context) error {
+	if _, err := s.order(ctx, guard.Order{Config: s.config(), Policy: module.NetworkNone, Fresh: true}); err != nil {
+		return err
+	}
+	if err := emptyPipes(s.pipes); err != nil {
+		return err
+	}
+	return s.rename(ctx, workers.Room{Job: spareJob, Platform: s.r.host})
+}
+
+// refill makes a guard when none waits, beside whatever goes on.
 func (r *Runner) refill(ctx context.Context) {
 	if !r.spare.begin() {
 		return
@@ -64,17 +93,23 @@ func (r *Runner) refill(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	go func() {
 		defer cancel()
+		defer r.spare.end()
 		s, err := r.makeSpare(ctx)
 		if err != nil {
 			r.log().WarnContext(ctx, "no guard can be kept ready for the next build", "error", err)
+		} else if !r.spare.keep(s) {
+			_ = s.close(ctx) // removing the network tells when this failed
 		}
-		r.spare.put(ctx, s)
 	}()
 }
 
 // makeSpare makes a guard and starts it.
 func (r *Runner) makeSpare(ctx context.Context) (*sentry, error) {
-	s, err := r.makeGuard(ctx, workers.Room{Job: spareJob, Platform: r.host})
+	network, err := r.keepNetwork(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s, err := r.makeGuard(ctx, workers.Room{Job: spareJob, Platform: r.host}, network)
 	if err != nil {
 		return nil, err
 	}
@@ -85,17 +120,17 @@ func (r *Runner) makeSpare(ctx context.Context) (*sentry, error) {
 	return s, nil
 }
 
-// adopt gives a guard that waited the name of its job, for people who list containers.
-func (s *sentry) adopt(ctx context.Context, room workers.Room) {
-	if _, err := s.r.engine.ContainerRename(ctx, s.id, client.ContainerRenameOptions{NewName: guardName(room)}); err != nil {
-		s.r.log().DebugContext(ctx, "rename a guard", "container", s.id, "error", err)
-	}
+// rename gives a guard the name of what it does now, for people who list containers.
+func (s *sentry) rename(ctx context.Context, room workers.Room) error {
+	_, err := s.r.engine.ContainerRename(ctx, s.id, client.ContainerRenameOptions{NewName: guardName(room)})
+	return err
 }
 
+// begin says whether a guard is to be made; end has to follow then.
 func (p *spare) begin() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || p.making || p.ready != nil {
+	if p.closed || p.making || len(p.ready) > 0 {
 		return false
 	}
 	p.making = true
@@ -103,50 +138,62 @@ func (p *spare) begin() bool {
 	return true
 }
 
-// put ends what begin began. A guard that comes too late goes again.
-func (p *spare) put(ctx context.Context, s *sentry) {
-	defer p.made.Done()
+func (p *spare) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.making = false
-	if s != nil && p.closed {
-		_ = s.close(ctx) // removing the network tells when this failed
-		return
-	}
-	p.ready = s
+	p.made.Done()
 }
 
+// wanted says whether one more guard may wait.
+func (p *spare) wanted() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.closed && len(p.ready) < p.most
+}
+
+// keep has a guard wait, unless that is one too many or comes too late.
+func (p *spare) keep(s *sentry) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || len(p.ready) >= p.most {
+		return false
+	}
+	p.ready = append(p.ready, s)
+	return true
+}
+
+// take gives a guard that waits, the latest first; nil when there is none.
 func (p *spare) take() *sentry {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := p.ready
-	p.ready = nil
-	if s == nil {
-		return nil
+	for len(p.ready) > 0 {
+		s := p.ready[len(p.ready)-1]
+		p.ready = p.ready[:len(p.ready)-1]
+		select {
+		case <-s.ended: // somebody removed it
+		default:
+			return s
+		}
 	}
-	select {
-	case <-s.ended: // somebody removed it
-		return nil
-	default:
-		return s
-	}
+	return nil
 }
 
-// is reports whether a container is the guard that waits.
+// is reports whether a container is a guard that waits.
 func (p *spare) is(id string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.ready != nil && p.ready.id == id
+	return slices.ContainsFunc(p.ready, func(s *sentry) bool { return s.id == id })
 }
 
-// close takes the waiting guard away, for good.
-func (p *spare) close(ctx context.Context) error {
+// close takes the waiting guards away, for good.
+func (p *spare) close(ctx context.Context) (err error) {
 	p.mu.Lock()
 	p.closed = true
 	p.mu.Unlock()
 	p.made.Wait()
-	if s := p.take(); s != nil {
-		return s.close(ctx)
+	for s := p.take(); s != nil; s = p.take() {
+		err = errors.Join(err, s.close(ctx))
 	}
-	return nil
+	return err
 }

@@ -51,6 +51,9 @@ type Order struct {
 	// read stays until the next Open.
 	Open  string `json:"open,omitempty"`
 	Close bool   `json:"close,omitempty"`
+	// Fresh has the build forgotten that was guarded until now, for the next one: its output, and the connections that
+	// the packet filter takes answers for. The policy is best none with it, and nothing of the build may run any more.
+	Fresh bool `json:"fresh,omitempty"`
 	// From asks for the output of the pipe again, from an offset on.
 	From *int64 `json:"from,omitempty"`
 	// Ack says how much of the output will not be asked for again.
@@ -178,6 +181,12 @@ func (g *guard) report(r Report) error {
 func (g *guard) carryOut(ctx context.Context, o Order, answer *Report) error {
 	if o.Config != nil || o.Policy != "" {
 		if err := g.enforce(ctx, o, answer); err != nil {
+			return err
+		}
+	}
+	if o.Fresh {
+		g.closePipe()
+		if err := forgetConnections(); err != nil {
 			return err
 		}
 	}
