@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"time"
 
 	"github.com/modfarm/modfarm/client"
 	"github.com/modfarm/modfarm/module"
@@ -24,6 +25,12 @@ func Masked(out io.Writer, secrets []string, chunks ...string) error {
 
 // NewMasker masks what is written to out.
 func NewMasker(out io.Writer, secrets ...string) io.Writer { return newMasker(out, secrets...) }
+
+// AliveFor is how long programs have to live on a machine with this /proc/loadavg.
+func AliveFor(loadavg string, processors int) (native, emulated time.Duration) {
+	busy := busynessOf(loadavg, processors)
+	return aliveFor(true, busy), aliveFor(false, busy)
+}
 
 // Runnable is a command line as it is run in a work tree.
 func Runnable(workdir, script string) string {

@@ -67,7 +67,8 @@ type Pool struct {
 	Failed func(ctx context.Context, box Container, c Command)
 	// PutAll gives the farm the archives of builds without a version, too: one that keeps them for its caller.
 	PutAll bool
-	// TrialTime is how long an entrypoint has to live to pass its trial; zero means a second, or three under emulation.
+	// TrialTime is how long an entrypoint has to live to pass its trial; zero means 300 ms, or a second under emulation,
+	// and longer the busier this machine is.
 	TrialTime time.Duration
 	// Rest is how long the pool claims nothing after this machine failed a job, longer when it fails the next one, too;
 	// zero means DefaultRest.

@@ -53,12 +53,9 @@ type TrialEnd struct {
 // ArchivePath is where the unpacked archive is seen in a trial.
 const ArchivePath = "/module"
 
-// What a trial may take. An entrypoint lives once exec and the loader succeeded, which takes a native one a few
-// milliseconds and an emulated one some ten times as long, both many times that on a machine that is busy building.
+// What a trial may take.
 const (
-	aliveNative   = time.Second
-	aliveEmulated = 3 * time.Second
-	trialTimeout  = 2 * time.Minute
+	trialTimeout = 2 * time.Minute
 	// maxTrial is the largest archive, in bytes once unpacked, that is unpacked for a trial.
 	maxTrial = 4 << 30
 )
@@ -115,10 +112,7 @@ func (j *job) tryEntrypoint(ctx context.Context, trials Trials, dir string, c ch
 	t := j.trial(dir)
 	name := path.Clean(c.manifest.Entrypoint)
 	t.Argv = []string{path.Join(ArchivePath, name), "/tmp/module.sock"} // as a machine starts it
-	t.Alive = cmp.Or(j.pool.TrialTime, aliveEmulated)
-	if slices.Contains(j.pool.Native, t.Platform) {
-		t.Alive = cmp.Or(j.pool.TrialTime, aliveNative)
-	}
+	t.Alive = cmp.Or(j.pool.TrialTime, aliveFor(slices.Contains(j.pool.Native, t.Platform), busyness()))
 	end, err := trials.Try(ctx, t)
 	if err != nil {
 		return err
