@@ -57,11 +57,12 @@ func (l *lab) actRun(ctx context.Context, folder string) (time.Duration, error) 
 	if err != nil {
 		return 0, err
 	}
-	if _, err := repo.Commit(ctx, map[string]string{".github/workflows/build.yml": workflow}); err != nil {
+	const file = ".github/workflows/build.yml" // the example has one of its own, which asks a farm
+	if _, err := repo.Commit(ctx, map[string]string{file: workflow}); err != nil {
 		return 0, err
 	}
 	home := filepath.Join(l.dir, "act")
-	cmd := exec.CommandContext(ctx, act, "push", "--rm", "--pull=false", "--no-cache-server", "--platform", "ubuntu-latest="+image,
+	cmd := exec.CommandContext(ctx, act, "push", "--workflows", file, "--rm", "--pull=false", "--no-cache-server", "--platform", "ubuntu-latest="+image,
 		"--container-options", strings.Join(surroundings(), " "))
 	cmd.Dir = repo.Dir
 	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CACHE_HOME="+home)
