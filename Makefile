@@ -57,7 +57,7 @@ e2e: deps $(BIN)/act images ## Only the end-to-end test: a tag of a real reposit
 	$(GO) test -p 1 -timeout 40m -count=1 -v ./e2e/...
 
 .PHONY: bench
-bench: deps ## What the farm costs, each thing beside its baseline (half an hour; docs/bench.md)
+bench: deps ## What the farm costs, each thing beside its baseline (over an hour; docs/bench.md)
 	@$(GO) run ./e2e/bench $(BENCHFLAGS)
 
 .PHONY: faults
