@@ -156,6 +156,9 @@ func TestIssuerInTrouble(t *testing.T) {
 				if !errors.Is(err, module.ErrUnavailable) || !strings.Contains(err.Error(), s.url) {
 					t.Errorf("in trouble: %v", err)
 				}
+				if err := v.Check(t.Context(), s.url); !errors.Is(err, module.ErrUnavailable) {
+					t.Errorf("checked in trouble: %v", err)
+				}
 				s.misbehave("", nil)
 				apitest.Eventually(t, "the issuer is well again", func() bool {
 					_, err := v.Verify(t.Context(), s.rs256(s.claims(nil)))

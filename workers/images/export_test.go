@@ -27,7 +27,7 @@ func FinishScript() string { return finishScript }
 var DownloadGo = (*Maker).downloadGo
 
 // StartContainer starts a container to make an image in.
-func StartContainer(m *Maker, ctx context.Context, base string, r Recipe) error {
+func StartContainer(ctx context.Context, m *Maker, base string, r Recipe) error {
 	c, err := m.startContainer(ctx, base, r)
 	if err == nil {
 		c.remove(ctx)

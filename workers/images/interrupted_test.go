@@ -55,7 +55,7 @@ func TestInterruptedMakingLeavesNothing(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = engine.Close() })
 	m := &images.Maker{Docker: engine, CacheDir: t.TempDir()}
-	if err := images.StartContainer(m, ctx, base, tiny(t)); !errors.Is(err, context.Canceled) {
+	if err := images.StartContainer(ctx, m, base, tiny(t)); !errors.Is(err, context.Canceled) {
 		t.Errorf("the interrupted making ends with %v", err)
 	}
 	if !made {
@@ -72,7 +72,9 @@ func TestInterruptedMakingLeavesNothing(t *testing.T) {
 		}
 		return ids
 	}
-	for deadline := time.Now().Add(time.Minute); len(left()) > 0; time.Sleep(50 * time.Millisecond) {
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for deadline := time.Now().Add(time.Minute); len(left()) > 0; <-again.C {
 		if time.Now().After(deadline) {
 			t.Fatalf("containers are left: %v", left())
 		}
